@@ -1,0 +1,88 @@
+/** Every limit of the product: a name, a number and a reason. Each has a test at the limit and one past it. */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Sending addresses a member may register for the dropbox (BCC-7). */
+export const MAX_SENDERS = 5;
+
+/** Attachments of one mail, decoded, all together (BCC-22, R-11). Beyond it the mail is kept without them. */
+export const MAX_ATTACHMENT_BYTES = 10 * MiB;
+
+/** To and CC addresses of one mail that are matched with records. */
+export const MAX_MATCHED_ADDRESSES = 50;
+
+/** What SES accepts for one inbound mail; 10 MiB of attachments are about 13.7 MiB in base64, so there is room. */
+export const MAX_MAIL_BYTES = 40 * MiB;
+
+/** Header bytes of one mail. Ordinary mail has 2 to 20 KiB; a mail with more is an attack on the parser. */
+export const MAX_HEADER_BYTES = 256 * KiB;
+
+/** MIME parts of one mail. The largest ordinary ones (photo albums) have some hundreds. */
+export const MAX_MIME_PARTS = 1000;
+
+/** Nesting of MIME parts. Forwarded chains reach 5 to 8. */
+export const MAX_MIME_DEPTH = 20;
+
+/** Milliseconds one parser may take for one mail; then its thread is ended and the second parser tries. */
+export const PARSE_DEADLINE_MS = 10_000;
+
+/** Days the raw bytes of a mail that was not taken are kept for replay. */
+export const HELD_DAYS = 30;
+
+/** Days an entry of the activity list is kept. */
+export const ACTIVITY_DAYS = 90;
+
+/** Characters of plain text in an answer; Lambda answers end at 6 MB, and the whole text is in the raw source. */
+export const MAX_TEXT_CHARS = 500_000;
+
+/** Characters of HTML that are sanitised: sanitize-html took 20 s for 200,000 nested tags. */
+export const MAX_HTML_CHARS = 1_000_000;
+
+/** Nested HTML elements that are sanitised; deeper ones are flattened to their text. */
+export const MAX_HTML_DEPTH = 100;
+
+/** Minutes a mailed code stays valid, and wrong answers it stands. 8 digits, 5 tries: a chance of 1 in 20 million. */
+export const CODE_MINUTES = 30;
+export const CODE_TRIES = 5;
+
+/** Codes a member may have mailed in an hour, so that the product cannot be used to flood a stranger's mailbox. */
+export const CODES_PER_HOUR = 10;
+
+/** Addresses of one record; with its other keys they must fit one DynamoDB transaction of 100 writes. */
+export const MAX_RECORD_ADDRESSES = 10;
+
+/** Custom fields of one record, and characters of one value: an item stays far below DynamoDB's 400 KB. */
+export const MAX_CUSTOM_FIELDS = 50;
+export const MAX_FIELD_CHARS = 2000;
+
+/** Bytes of one import. Lambda takes requests of 6 MB, in base64 when the body is not UTF-8 text. */
+export const MAX_IMPORT_BYTES = 4 * MiB;
+
+/** Lines an import handles in one run of its worker before it hands on to the next one. */
+export const IMPORT_PAGE_LINES = 500;
+
+/** Rows of a page of a list when the caller does not say, and at most. */
+export const PAGE_DEFAULT = 50;
+export const PAGE_MAX = 100;
+
+/** Bytes of a JSON body. The largest legitimate one, a record with all its fields, has about 120 KB. */
+export const MAX_JSON_BYTES = 256 * KiB;
+
+/** Hours the answer to an Idempotency-Key is remembered. */
+export const IDEMPOTENCY_HOURS = 24;
+
+/** Profiles of one tenant; all are read at once with the tenant's settings. */
+export const MAX_PROFILES = 30;
+
+/** API tokens of one member. */
+export const MAX_TOKENS = 20;
+
+/** Domains a tenant may exclude from dropbox matching. */
+export const MAX_EXCLUDED_DOMAINS = 200;
+
+/** Mails of one thread that are listed; the longest ordinary threads have some hundreds. */
+export const MAX_THREAD_MAILS = 500;
+
+/** Seconds a download link lives. */
+export const LINK_SECONDS = 300;

@@ -1,0 +1,105 @@
+import type { TenantId } from '../ids.ts';
+
+/**
+ * EVERY KEY PATTERN ON ONE PAGE.
+ *
+ * | entity                          | pk                      | sk                                |
+ * |---------------------------------|-------------------------|-----------------------------------|
+ * | dropbox, by secret address      | A#sha256(address)       | DROPBOX                           |
+ * | confirmation of a login address | C#sha256(code)          | CONFIRMATION                      |
+ * | tenant                          | T#t#                    | TENANT                            |
+ * | the tenant's data key           | T#t#                    | KEY                               |
+ * | profile                         | T#t#                    | P#profile                         |
+ * | member                          | T#t#U                   | member                            |
+ * | API token                       | T#t#U#member            | K#token                           |
+ * | activity entry                  | T#t#U#member            | A#id (sorts by time)              |
+ * | held mail                       | T#t#U#member            | H#id (sorts by time)              |
+ * | codes mailed lately             | T#t#U#member            | CODES                             |
+ * | idempotency key                 | T#t#I#member            | sha256(key)                       |
+ * | record                          | T#t#R#record            | RECORD                            |
+ * | who holds mail of a record      | T#t#R#record            | W#owner#channel                   |
+ * | mail of a record (timeline)     | T#t#R#record            | O#owner#channel#receivedAt#message|
+ * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
+ * | address of a record             | T#t#E#address           | R#module#record                   |
+ * | address of a member             | T#t#E#address           | U                                 |
+ * | records of a module             | T#t#L#module            | record (sorts by time)            |
+ * | words of records, for search    | T#t#S#module#xy         | word#record                       |
+ * | message: the commit marker      | T#t#M#message           | META                              |
+ * | copy of a message: who holds it | T#t#M#message           | B#member                          |
+ * | receipt of a message, by thread | T#t#H#thread            | message                           |
+ * | import                          | T#t#J                   | import                            |
+ * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
+ *
+ * Keys of tenant data begin with `T#<tenant>#`, so that an IAM condition on dynamodb:LeadingKeys can hold the line too.
+ * `A#` and `C#` are reached only by who knows the secret that is hashed in them.
+ * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
+ */
+export type Key = { pk: string; sk: string };
+
+/** How a mail came in: by the dropbox. Kept in keys, because sharing treats channels differently (R-40). */
+export type Channel = 'dropbox';
+const CHANNEL: Record<Channel, string> = { dropbox: 'd' };
+
+export const dropboxKey = (addressHash: string): Key => ({ pk: `A#${addressHash}`, sk: 'DROPBOX' });
+export const confirmationKey = (codeHash: string): Key => ({ pk: `C#${codeHash}`, sk: 'CONFIRMATION' });
+
+export const tenantPartition = (t: TenantId) => `T#${t}#`;
+export const tenantKey = (t: TenantId): Key => ({ pk: tenantPartition(t), sk: 'TENANT' });
+export const dataKeyKey = (t: TenantId): Key => ({ pk: tenantPartition(t), sk: 'KEY' });
+export const profileKey = (t: TenantId, profile: string): Key => ({ pk: tenantPartition(t), sk: `P#${profile}` });
+
+export const membersPartition = (t: TenantId) => `T#${t}#U`;
+export const memberKey = (t: TenantId, member: string): Key => ({ pk: membersPartition(t), sk: member });
+
+export const memberPartition = (t: TenantId, member: string) => `T#${t}#U#${member}`;
+export const tokenKey = (t: TenantId, member: string, token: string): Key => ({ pk: memberPartition(t, member), sk: `K#${token}` });
+export const activityKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `A#${id}` });
+export const heldKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `H#${id}` });
+export const codesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CODES' });
+
+export const idempotencyKey = (t: TenantId, member: string, hash: string): Key => ({ pk: `T#${t}#I#${member}`, sk: hash });
+
+export const recordPartition = (t: TenantId, record: string) => `T#${t}#R#${record}`;
+export const recordKey = (t: TenantId, record: string): Key => ({ pk: recordPartition(t, record), sk: 'RECORD' });
+export const holderKey = (t: TenantId, record: string, owner: string, channel: Channel): Key => ({
+  pk: recordPartition(t, record),
+  sk: `W#${owner}#${CHANNEL[channel]}`,
+});
+export const timelinePrefix = (owner: string, channel: Channel) => `O#${owner}#${CHANNEL[channel]}#`;
+export const timelineKey = (t: TenantId, record: string, owner: string, channel: Channel, receivedAt: string, message: string): Key => ({
+  pk: recordPartition(t, record),
+  sk: `${timelinePrefix(owner, channel)}${receivedAt}#${message}`,
+});
+
+export const addressPartition = (t: TenantId, address: string) => `T#${t}#E#${address}`;
+export const claimKey = (t: TenantId, address: string, module: string): Key => ({
+  pk: addressPartition(t, address),
+  sk: `CLAIM#${module}`,
+});
+export const recordAddressKey = (t: TenantId, address: string, module: string, record: string): Key => ({
+  pk: addressPartition(t, address),
+  sk: `R#${module}#${record}`,
+});
+export const memberAddressKey = (t: TenantId, address: string): Key => ({ pk: addressPartition(t, address), sk: 'U' });
+
+export const modulePartition = (t: TenantId, module: string) => `T#${t}#L#${module}`;
+export const moduleKey = (t: TenantId, module: string, record: string): Key => ({ pk: modulePartition(t, module), sk: record });
+
+export const wordPartition = (t: TenantId, module: string, word: string) => `T#${t}#S#${module}#${Array.from(word).slice(0, 2).join('')}`;
+export const wordKey = (t: TenantId, module: string, word: string, record: string): Key => ({
+  pk: wordPartition(t, module, word),
+  sk: `${word}#${record}`,
+});
+
+export const messagePartition = (t: TenantId, message: string) => `T#${t}#M#${message}`;
+export const messageKey = (t: TenantId, message: string): Key => ({ pk: messagePartition(t, message), sk: 'META' });
+export const copyKey = (t: TenantId, message: string, member: string): Key => ({ pk: messagePartition(t, message), sk: `B#${member}` });
+
+export const threadPartition = (t: TenantId, thread: string) => `T#${t}#H#${thread}`;
+export const receiptKey = (t: TenantId, thread: string, message: string): Key => ({ pk: threadPartition(t, thread), sk: message });
+
+export const importsPartition = (t: TenantId) => `T#${t}#J`;
+export const importKey = (t: TenantId, id: string): Key => ({ pk: importsPartition(t), sk: id });
+
+export const auditPartition = (t: TenantId, month: string) => `T#${t}#Z#${month}`;
+export const auditKey = (t: TenantId, at: string, id: string): Key => ({ pk: auditPartition(t, at.slice(0, 7)), sk: id });

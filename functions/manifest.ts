@@ -1,0 +1,168 @@
+import { tableDefinition } from '../core/table/definition.ts';
+
+/**
+ * THE SYSTEM ON ONE PAGE: what there is, what runs when, and who may touch what. Data only.
+ * lib/aws makes a CloudFormation stack of it, lib/local runs it on this machine; neither has an opinion of its own.
+ */
+
+export type Queue = {
+  kind: 'queue';
+  /** Seconds a message stays hidden from others once taken: six times its function's timeout, as AWS advises. */
+  visibility: number;
+  /** Deliveries before the message goes to the queue's dead-letter queue, `<name>-dead`. */
+  maxReceives: number;
+};
+
+export const resources = {
+  table: { kind: 'table', ...tableDefinition },
+  /**
+   * `raw/`: mail as SES stored it, kept as long as its message. `held/`: mail that was not taken, gone after 30 days (R-12).
+   * `t/<tenant>/`: what the product made: extracted attachments, imports and their reports.
+   */
+  mail: { kind: 'bucket', expire: [{ prefix: 'held/', days: 30 }] },
+  /** Wraps each tenant's data key. */
+  key: { kind: 'key' },
+  /** Mail on its way in: SES's notifications, and replays of held mail. */
+  inbound: { kind: 'queue', visibility: 360, maxReceives: 5 },
+  imports: { kind: 'queue', visibility: 360, maxReceives: 5 },
+  /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
+  arrivals: { kind: 'topic', queue: 'inbound' },
+} as const satisfies Record<string, Resource>;
+
+type Resource =
+  | ({ kind: 'table' } & typeof tableDefinition)
+  | { kind: 'bucket'; expire: readonly { prefix: string; days: number }[] }
+  | { kind: 'key' }
+  | Queue
+  | { kind: 'topic'; queue: string };
+
+export type ResourceName = keyof typeof resources;
+
+export type Trigger =
+  /** Answers whether a bearer token is good, before the function behind a route is called. */
+  | { kind: 'authoriser' }
+  /** Routes of the HTTP API: `METHOD /path` or `$default`; `open` ones are reached without a token. */
+  | { kind: 'http'; routes: readonly string[]; open?: readonly string[] }
+  | { kind: 'queue'; queue: ResourceName; batchSize: number; maxConcurrency: number }
+  | { kind: 'schedule'; every: `${number} ${'minutes' | 'hours' | 'days'}` }
+  /** Called by an operator, with IAM rights on AWS. */
+  | { kind: 'operator' };
+
+export type Use = {
+  on: ResourceName;
+  /** IAM actions without their service: the grant on AWS, and the reason the function is told the resource's name. */
+  actions: readonly string[];
+  /** For the bucket: the keys it may touch. */
+  prefixes?: readonly string[];
+};
+
+export type FunctionRow = {
+  /** The file whose `handler` is run. */
+  entry: string;
+  trigger: Trigger;
+  /** Seconds. */
+  timeout: number;
+  /** MB; CPU comes in proportion, one core at 1769. */
+  memory: number;
+  uses: readonly Use[];
+  /** May send mail through SES as the product's own sender. */
+  sendsMail?: boolean;
+  /** Files run as worker threads: bundled beside the handler under their own base name. */
+  threads?: readonly string[];
+  /** Files of packages put beside the handler, gzipped: `package/file`. */
+  assets?: readonly string[];
+};
+
+const parseThread = 'core/message/parse-thread.ts';
+
+export const functions = {
+  authorise: {
+    entry: 'functions/authorise/handler.ts',
+    trigger: { kind: 'authoriser' },
+    timeout: 5,
+    memory: 512,
+    uses: [{ on: 'table', actions: ['GetItem', 'UpdateItem'] }],
+  },
+  api: {
+    entry: 'functions/api/handler.ts',
+    trigger: { kind: 'http', routes: ['$default'], open: ['POST /v1/confirmations', 'GET /openapi.json'] },
+    timeout: 29,
+    memory: 1769,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 'held/*', 't/*'] },
+      { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
+      { on: 'mail', actions: ['DeleteObject'], prefixes: ['held/*'] },
+      { on: 'key', actions: ['Decrypt'] },
+      { on: 'inbound', actions: ['SendMessage'] },
+      { on: 'imports', actions: ['SendMessage'] },
+    ],
+    sendsMail: true,
+    threads: [parseThread],
+  },
+  docs: {
+    entry: 'functions/docs/handler.ts',
+    trigger: { kind: 'http', routes: [], open: ['GET /docs', 'GET /docs/{file}'] },
+    timeout: 5,
+    memory: 256,
+    uses: [],
+    assets: ['swagger-ui-dist/swagger-ui.css', 'swagger-ui-dist/swagger-ui-bundle.js'],
+  },
+  'ingest-mail': {
+    entry: 'functions/ingest-mail/handler.ts',
+    trigger: { kind: 'queue', queue: 'inbound', batchSize: 10, maxConcurrency: 50 },
+    timeout: 60,
+    memory: 1769,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
+      { on: 'mail', actions: ['GetObject', 'PutObject', 'DeleteObject'], prefixes: ['raw/*', 'held/*'] },
+    ],
+    threads: [parseThread],
+  },
+  'run-import': {
+    entry: 'functions/run-import/handler.ts',
+    trigger: { kind: 'queue', queue: 'imports', batchSize: 1, maxConcurrency: 5 },
+    timeout: 60,
+    memory: 1024,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
+      { on: 'mail', actions: ['GetObject', 'PutObject'], prefixes: ['t/*'] },
+      { on: 'imports', actions: ['SendMessage'] },
+    ],
+  },
+  'create-tenant': {
+    entry: 'functions/create-tenant/handler.ts',
+    trigger: { kind: 'operator' },
+    timeout: 15,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['PutItem', 'ConditionCheckItem'] },
+      { on: 'key', actions: ['GenerateDataKey'] },
+    ],
+  },
+} as const satisfies Record<string, FunctionRow>;
+
+export type FunctionName = keyof typeof functions;
+
+/** The path every import and every thread bundle is known by: `core/message/parse-thread.ts` -> `parse-thread.mjs`. */
+export const threadFile = (file: string) => `${file.split('/').at(-1)?.replace(/\.ts$/, '')}.mjs`;
+
+/** The variables a function is given: one per resource it uses, and the deployment's settings. */
+export const environmentNames = {
+  table: 'TABLE_NAME',
+  mail: 'MAIL_BUCKET',
+  key: 'KEY_ID',
+  inbound: 'INBOUND_QUEUE_URL',
+  imports: 'IMPORTS_QUEUE_URL',
+  arrivals: 'ARRIVALS_TOPIC_ARN',
+} as const satisfies Record<ResourceName, string>;
+
+/** Settings of a deployment that every function is given. */
+export type Settings = {
+  /** The domain whose mail SES receives for us: dropbox addresses are `<secret>@MAIL_DOMAIN`. */
+  MAIL_DOMAIN: string;
+  /** The address the product sends its own mail from. */
+  MAIL_SENDER: string;
+  /** Where the API is reached from outside, without a slash at its end. */
+  PUBLIC_URL: string;
+};
