@@ -1,0 +1,41 @@
+import * as z from 'zod';
+
+/**
+ * A person of a tenant. `confirmed` once they have shown that the login address is theirs; only then they have tokens,
+ * and only then the address counts as verified (R-2).
+ */
+export type Member = {
+  id: string;
+  name: string;
+  /** Login address, normalised; unique in the tenant. */
+  email: string;
+  profile: string;
+  status: 'active' | 'deactivated';
+  confirmed: boolean;
+  createdAt: string;
+  deactivatedAt?: string;
+  /** SHA-256 of the current dropbox address: the way to the dropbox's item. */
+  dropbox?: string;
+  /** The current dropbox address itself, sealed with the tenant's data key. */
+  dropboxSealed?: string;
+  version: number;
+};
+
+export const memberInput = z.strictObject({
+  name: z.string().trim().min(1).max(200),
+  email: z.string().max(254).meta({ example: 'mika@example.com' }),
+  profile: z.string().max(40).default('standard'),
+});
+export const memberPatch = z
+  .strictObject({ name: z.string().trim().min(1).max(200), profile: z.string().max(40), status: z.enum(['active', 'deactivated']) })
+  .partial();
+export const memberReturned = z.object({
+  id: z.string(),
+  name: z.string(),
+  email: z.string(),
+  profile: z.string(),
+  status: z.enum(['active', 'deactivated']),
+  confirmed: z.boolean(),
+  createdAt: z.string(),
+  deactivatedAt: z.string().optional(),
+});

@@ -1,0 +1,58 @@
+import * as z from 'zod';
+import { MAX_EXCLUDED_DOMAINS } from '../limits.ts';
+import { MODULES, type Module } from '../record/module.ts';
+
+/** Who reads the records of a module besides their owner and administrators (R-41). */
+export const recordAccess = z.enum(['everyone', 'owner-and-admins']);
+
+/** A company that uses the product. */
+export type Tenant = {
+  id: string;
+  name: string;
+  timeZone: string;
+  /** Organisation default per module (R-41); a module that is not named is `everyone`. */
+  recordAccess: Partial<Record<Module, z.infer<typeof recordAccess>>>;
+  /** Domains that the dropbox never matches nor creates for (R-4); their subdomains too. */
+  excludedDomains: string[];
+  createdAt: string;
+  version: number;
+};
+
+const timeZone = z
+  .string()
+  .refine((zone) => isTimeZone(zone), { error: 'not an IANA time zone, such as Asia/Tokyo' })
+  .meta({ description: 'IANA time zone', example: 'Asia/Tokyo' });
+
+const accessByModule = z.object(Object.fromEntries(Object.keys(MODULES).map((module) => [module, recordAccess.optional()])));
+
+export const tenantPatch = z
+  .strictObject({
+    name: z.string().trim().min(1).max(200),
+    timeZone,
+    recordAccess: accessByModule,
+    excludedDomains: z.array(z.string().max(253)).max(MAX_EXCLUDED_DOMAINS),
+  })
+  .partial();
+
+export const tenantReturned = z.object({
+  id: z.string(),
+  name: z.string(),
+  timeZone: z.string(),
+  recordAccess: accessByModule,
+  excludedDomains: z.array(z.string()),
+  createdAt: z.string(),
+});
+
+export const newTenantInput = z.strictObject({
+  name: z.string().trim().min(1).max(200),
+  timeZone: timeZone.default('UTC'),
+  administrator: z.strictObject({ name: z.string().trim().min(1).max(200), email: z.string().max(254) }),
+});
+
+function isTimeZone(zone: string): boolean {
+  try {
+    return Boolean(new Intl.DateTimeFormat('en', { timeZone: zone }));
+  } catch {
+    return false;
+  }
+}
