@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { stableId, type TenantId } from '../ids.ts';
 import { type Item, isNew, type Table, type Write } from '../table/client.ts';
 import { auditKey, auditPartition } from '../table/keys.ts';
+import type { Page } from '../table/page.ts';
 
 /** One line of the audit: who did what to what, when, and what it was before and after. Never changed, never deleted. */
 export type AuditEntry = {
@@ -38,31 +39,23 @@ export function auditEntry(tenant: TenantId, entry: AuditEntry): Write & { put: 
 /** As `auditEntry`, refusing to be written over: for changes that are guarded by nothing else. */
 export const auditOnce = (tenant: TenantId, entry: AuditEntry): Write => ({ ...auditEntry(tenant, entry), condition: isNew });
 
-/** One page of the audit, newest first, going back through the months from `before` (exclusive id) or from `now`. */
+/** A page of the audit, newest first, going back through the months from `after` (or now) to the tenant's first. */
 export async function listAudit(
   table: Table,
   tenant: TenantId,
-  page: { limit: number; before?: { month: string; id: string }; now: Date; since: string },
-) {
-  const entries: (AuditEntry & { id: string })[] = [];
-  let month = page.before?.month ?? page.now.toISOString().slice(0, 7);
-  let below = page.before?.id;
+  page: { limit: number; after?: string; now: Date; since: string },
+): Promise<Page<AuditEntry & { id: string }>> {
+  const items: (AuditEntry & { id: string })[] = [];
+  let [month = '', id] = page.after?.split('/') ?? [page.now.toISOString().slice(0, 7)];
   while (month >= page.since.slice(0, 7)) {
-    const between: [string, string] | undefined = below ? ['0', `${below}`] : undefined;
-    const { items, more } = await table.page<AuditEntry & { sk: string }>({
-      pk: auditPartition(tenant, month),
-      between,
-      limit: page.limit - entries.length + (below ? 1 : 0),
-      descending: true,
-    });
-    for (const item of items) if (item.sk !== below && entries.length < page.limit) entries.push({ ...item, id: item.sk });
-    if (entries.length === page.limit) return { entries, next: { month, id: entries.at(-1)?.id ?? '' } };
-    if (!more) {
-      month = monthBefore(month);
-      below = undefined;
-    } else below = items.at(-1)?.sk;
+    const limit = page.limit - items.length;
+    const found = await table.page<AuditEntry & { sk: string }>({ pk: auditPartition(tenant, month), after: id, limit, descending: true });
+    items.push(...found.items.map((item) => ({ ...item, id: item.sk })));
+    if (items.length === page.limit) return { items, next: `${month}/${items.at(-1)?.id}` };
+    if (!found.more) month = monthBefore(month);
+    id = found.more ? found.items.at(-1)?.sk : undefined;
   }
-  return { entries };
+  return { items };
 }
 
 function monthBefore(month: string): string {

@@ -43,6 +43,8 @@ export type Query = {
   /** Only sort keys between these, both included. Not together with `begins`. */
   between?: [string, string];
   limit?: number;
+  /** Only what comes after this sort key, in the order of the query; it need not exist. */
+  after?: string;
   descending?: boolean;
   consistent?: boolean;
   /** Attributes to read; all when left out. */
@@ -76,7 +78,9 @@ export class Table {
     const items: T[] = [];
     let start: Record<string, unknown> | undefined;
     do {
-      const answer = await this.client.send(new QueryCommand({ ...this.queryInput(query), ExclusiveStartKey: start }));
+      const answer = await this.client.send(
+        new QueryCommand({ ...this.queryInput(query), ...(start ? { ExclusiveStartKey: start } : {}) }),
+      );
       items.push(...((answer.Items ?? []) as T[]));
       start = answer.LastEvaluatedKey;
     } while (start);
@@ -174,7 +178,7 @@ export class Table {
     }
   }
 
-  private queryInput({ pk, begins, between, limit, descending, consistent, only }: Query) {
+  private queryInput({ pk, begins, between, limit, after, descending, consistent, only }: Query) {
     const condition = begins !== undefined ? ' AND begins_with(sk, :begins)' : between ? ' AND sk BETWEEN :from AND :to' : '';
     return {
       TableName: this.name,
@@ -185,6 +189,7 @@ export class Table {
         ...(between ? { ':from': between[0], ':to': between[1] } : {}),
       },
       Limit: limit,
+      ...(after === undefined ? {} : { ExclusiveStartKey: { pk, sk: after } }),
       ScanIndexForward: !descending,
       ConsistentRead: consistent ?? true,
       ...(only ? projectionOf(only) : {}),

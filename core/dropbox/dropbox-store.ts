@@ -1,0 +1,197 @@
+import type * as z from 'zod';
+import { auditEntry } from '../audit/audit-store.ts';
+import { conflict, forbidden, stale } from '../errors.ts';
+import { newSecret, sha256 } from '../ids.ts';
+import { ACTIVITY_DAYS } from '../limits.ts';
+import type { Member } from '../member/member.ts';
+import { may, type Viewer } from '../member/viewer.ts';
+import { isNew, type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
+import { dropboxKey, memberKey } from '../table/keys.ts';
+import type { Vault } from '../tenant/data-key-store.ts';
+import type { Dropbox, dropboxPatch } from './dropbox.ts';
+
+/** What the functions here work with: the table, the vault, and the domain SES receives for. */
+export type DropboxStore = { table: Table; vault: Vault; mailDomain: string };
+
+/** A member's own dropbox with its address in clear. */
+export type OwnDropbox = { dropbox: Dropbox; address: string };
+
+/** The dropbox behind a recipient's address, whoever's it is; undefined when there is none. For the mail path. */
+export function findDropbox(table: Table, address: string): Promise<Dropbox | undefined> {
+  // Eventually consistent: half the price, and a new address is not written into a BCC within milliseconds.
+  return table.get<Dropbox>(dropboxKey(sha256(address)), { consistent: false });
+}
+
+/**
+ * The viewer's dropbox (BCC-1, BCC-2), made when it is first asked for; no mail account is needed (BCC-3). Its sender
+ * list begins with the login address, which the confirmation of the membership has verified (R-2).
+ */
+export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date): Promise<OwnDropbox> {
+  for (;;) {
+    const member = await store.table.get<Member>(memberKey(viewer.tenant, viewer.member));
+    if (member?.dropbox && member.dropboxSealed) {
+      const dropbox = await store.table.get<Dropbox>(dropboxKey(member.dropbox));
+      const address = await store.vault.open(viewer.tenant, purposeOf(viewer), member.dropboxSealed);
+      if (dropbox && !dropbox.retiredAt && address) return { dropbox, address };
+      if (!address) throw new Error('a dropbox address does not open with its tenant key');
+      continue; // Regenerated between the two reads.
+    }
+    const at = now.toISOString();
+    const fresh = await newAddress(store, viewer);
+    const dropbox: Dropbox = {
+      ...fresh.identity,
+      tenant: viewer.tenant,
+      member: viewer.member,
+      profile: viewer.profile.id,
+      pattern: 'contacts-then-leads',
+      createIn: 'leads',
+      severalRecords: 'all',
+      visibility: 'record',
+      senders: [{ id: sha256(viewer.email).slice(0, 12), address: viewer.email, addedAt: at, verifiedAt: at }],
+      createdAt: at,
+      version: 1,
+    };
+    const made = await tryTransact(store.table, [
+      { put: { ...dropboxKey(dropbox.hash), ...dropbox }, condition: isNew },
+      pointTo(viewer, fresh, 'attribute_not_exists(dropbox) AND #profile = :profile', { ':profile': viewer.profile.id }),
+    ]);
+    if (made) return { dropbox, address: fresh.address };
+  }
+}
+
+/**
+ * Gives the dropbox a new address (BCC-20); the old one is dead from this moment (R-13), settings and senders stay, and
+ * there is still exactly one (BCC-21).
+ */
+export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date): Promise<OwnDropbox> {
+  for (;;) {
+    const { dropbox: old } = await ownDropbox(store, viewer, now);
+    const at = now.toISOString();
+    const fresh = await newAddress(store, viewer);
+    const dropbox: Dropbox = { ...old, ...fresh.identity, createdAt: at, version: old.version + 1 };
+    const tombstone = {
+      hash: old.hash,
+      tenant: viewer.tenant,
+      member: viewer.member,
+      retiredAt: at,
+      version: old.version + 1,
+      ttl: ttlAfter(now, { days: ACTIVITY_DAYS }),
+    };
+    const done = await tryTransact(store.table, [
+      { put: { ...dropboxKey(old.hash), ...tombstone }, condition: 'version = :version', values: { ':version': old.version } },
+      { put: { ...dropbox, ...dropboxKey(dropbox.hash) }, condition: isNew },
+      pointTo(viewer, fresh, 'dropbox = :old AND #profile = :profile', { ':old': old.hash, ':profile': old.profile }),
+      // Addresses are secrets: the audit names them by the beginning of their hash.
+      auditEntry(viewer.tenant, {
+        at,
+        actor: viewer.member,
+        action: 'dropbox.regenerate',
+        subject: `member:${viewer.member}`,
+        before: { address: old.hash.slice(0, 8) },
+        after: { address: dropbox.hash.slice(0, 8) },
+      }),
+    ]);
+    if (done) return { dropbox, address: fresh.address };
+  }
+}
+
+/**
+ * Changes how the viewer's own dropbox files (BCC-18). The search pattern needs permission on leads and on contacts
+ * (BCC-17). Throws `no-module-permission`, `stale`, `changed-meanwhile`.
+ */
+export async function patchDropbox(
+  store: DropboxStore,
+  viewer: Viewer,
+  patch: z.output<typeof dropboxPatch>,
+  now: Date,
+  ifMatch?: number,
+): Promise<OwnDropbox> {
+  const own = await ownDropbox(store, viewer, now);
+  if (ifMatch !== undefined && ifMatch !== own.dropbox.version) throw stale();
+  const touchesPattern = patch.pattern !== undefined || patch.createIn !== undefined || patch.severalRecords !== undefined;
+  if (touchesPattern && !mayEditPattern(viewer)) {
+    throw forbidden(
+      'no-module-permission',
+      'Changing the search pattern needs permission on both leads and contacts. Ask an administrator.',
+    );
+  }
+  const names = Object.keys(patch);
+  if (names.length === 0) return own;
+  const dropbox = await changeDropbox(
+    store.table,
+    own.dropbox,
+    {
+      update: `SET ${names.map((_, i) => `#n${i} = :v${i}`).join(', ')}`,
+      names: Object.fromEntries(names.map((name, i) => [`#n${i}`, name])),
+      values: Object.fromEntries(Object.values(patch).map((value, i) => [`:v${i}`, value])),
+    },
+    {
+      action: 'dropbox.change',
+      before: Object.fromEntries(names.map((name) => [name, own.dropbox[name as keyof Dropbox]])),
+      after: patch,
+    },
+    now,
+  );
+  return { ...own, dropbox };
+}
+
+export const mayEditPattern = (viewer: Viewer) => may(viewer, 'leads', 'view') && may(viewer, 'contacts', 'view');
+
+/** One change of a dropbox with its audit entry, refused when another came first. `change.update` begins with SET. */
+export async function changeDropbox(
+  table: Table,
+  dropbox: Dropbox,
+  change: Update,
+  audit: { action: string; before?: unknown; after?: unknown },
+  now: Date,
+): Promise<Dropbox> {
+  const done = await tryTransact(table, [
+    {
+      update: dropboxKey(dropbox.hash),
+      with: {
+        update: `${change.update}, version = :next`,
+        condition: 'version = :version AND attribute_not_exists(retiredAt)',
+        names: change.names,
+        values: { ...change.values, ':version': dropbox.version, ':next': dropbox.version + 1 },
+      },
+    },
+    auditEntry(dropbox.tenant, { at: now.toISOString(), actor: dropbox.member, subject: `member:${dropbox.member}`, ...audit }),
+  ]);
+  if (!done) throw conflict('changed-meanwhile', 'Your dropbox was changed in the same moment. Read it again.');
+  return (await table.get<Dropbox>(dropboxKey(dropbox.hash))) as Dropbox;
+}
+
+/** 128 random bits, all of the local part: unguessable, and it tells neither tenant nor member. */
+async function newAddress({ vault, mailDomain }: DropboxStore, viewer: Viewer) {
+  const address = `${newSecret(128)}@${mailDomain}`;
+  return { address, identity: { hash: sha256(address) }, sealed: await vault.seal(viewer.tenant, purposeOf(viewer), address) };
+}
+
+function pointTo(
+  viewer: Viewer,
+  fresh: { identity: { hash: string }; sealed: string },
+  condition: string,
+  values: Record<string, unknown>,
+): Write {
+  return {
+    update: memberKey(viewer.tenant, viewer.member),
+    with: {
+      update: 'SET dropbox = :hash, dropboxSealed = :sealed',
+      condition,
+      names: { '#profile': 'profile' },
+      values: { ...values, ':hash': fresh.identity.hash, ':sealed': fresh.sealed },
+    },
+  };
+}
+
+async function tryTransact(table: Table, writes: Write[]): Promise<boolean> {
+  try {
+    await table.transact(writes);
+    return true;
+  } catch (error) {
+    if (error instanceof TransactionRefused) return false;
+    throw error;
+  }
+}
+
+const purposeOf = (viewer: Viewer) => `dropbox ${viewer.member}`;

@@ -1,0 +1,212 @@
+import type * as z from 'zod';
+import { auditEntry } from '../audit/audit-store.ts';
+import { conflict, invalid, notFound, stale } from '../errors.ts';
+import { ID, newSecret, sha256, type TenantId } from '../ids.ts';
+import { normaliseAddress } from '../message/address.ts';
+import { isLive, isNew, type Table, TransactionRefused, ttlAfter, type Write } from '../table/client.ts';
+import { confirmationKey, dropboxKey, memberAddressKey, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
+import type { Page } from '../table/page.ts';
+import type { Member, memberInput, memberPatch } from './member.ts';
+import { ADMINISTRATOR, type Profile } from './profile.ts';
+import { newToken } from './token-store.ts';
+import type { Viewer } from './viewer.ts';
+
+/** Days an invitation can be accepted; another may be sent at any time. */
+const INVITATION_DAYS = 7;
+
+type Confirmation = { tenant: TenantId; member: string; ttl: number };
+
+/** A member of the viewer's tenant. Throws `not-found`. */
+export async function readMember(table: Table, viewer: Viewer, id: string): Promise<Member> {
+  const member = ID.test(id) ? await table.get<Member>(memberKey(viewer.tenant, id)) : undefined;
+  if (!member) throw notFound('member');
+  return member;
+}
+
+export async function listMembers(table: Table, viewer: Viewer, page: { limit: number; after?: string }): Promise<Page<Member>> {
+  const { items, more } = await table.page<Member>({
+    pk: membersPartition(viewer.tenant),
+    after: page.after,
+    limit: page.limit,
+  });
+  return { items, next: more ? items.at(-1)?.id : undefined };
+}
+
+/**
+ * Invites a person: they become a member once they confirm with the code, which is to be mailed to them.
+ * Throws `invalid-address`, `unknown-profile`, `duplicate-member`.
+ */
+export async function inviteMember(
+  table: Table,
+  viewer: Viewer,
+  profiles: Map<string, Profile>,
+  input: z.output<typeof memberInput>,
+  id: string,
+  now: Date,
+) {
+  const email = normaliseAddress(input.email);
+  if (!email) throw invalid('invalid-address', 'Give a mail address, such as mika@example.com.');
+  requireProfile(profiles, input.profile);
+  const at = now.toISOString();
+  const member: Member = {
+    id,
+    name: input.name,
+    email,
+    profile: input.profile,
+    status: 'active',
+    confirmed: false,
+    createdAt: at,
+    version: 1,
+  };
+  const { code, write } = invitation(viewer.tenant, id, now);
+  try {
+    await table.transact([
+      { put: { ...memberAddressKey(viewer.tenant, email), member: id }, condition: isNew },
+      { put: { ...memberKey(viewer.tenant, id), ...member }, condition: isNew },
+      write,
+      auditEntry(viewer.tenant, {
+        at,
+        actor: viewer.member,
+        action: 'member.invite',
+        subject: `member:${id}`,
+        after: { email, profile: input.profile },
+      }),
+    ]);
+  } catch (error) {
+    if (error instanceof TransactionRefused) throw conflict('duplicate-member', 'A member with this address exists already.');
+    throw error;
+  }
+  return { member, code };
+}
+
+/** A new code for a member who has not confirmed yet. Throws `not-found`, `already-confirmed`. */
+export async function inviteAgain(table: Table, viewer: Viewer, id: string, now: Date) {
+  const member = await readMember(table, viewer, id);
+  if (member.confirmed) throw conflict('already-confirmed', 'This member has confirmed already and needs no invitation.');
+  const { code, write } = invitation(viewer.tenant, id, now);
+  const at = now.toISOString();
+  await table.transact([
+    write,
+    auditEntry(viewer.tenant, { at, actor: viewer.member, action: 'member.invite-again', subject: `member:${id}` }),
+  ]);
+  return { member, code };
+}
+
+/** Takes an invitation up: the address is confirmed and the first token made, in one transaction. Throws `bad-code`. */
+export async function confirmMember(table: Table, code: string, tokenId: string, now: Date) {
+  const bad = invalid('bad-code', 'This invitation is unknown, used, or older than seven days. Ask an administrator to invite you again.');
+  const key = confirmationKey(sha256(code));
+  const confirmation = await table.get<Confirmation>(key);
+  if (!confirmation || !isLive(confirmation, now)) throw bad;
+  const { tenant, member: id } = confirmation;
+  const member = await table.get<Member>(memberKey(tenant, id));
+  if (!member) throw bad;
+  const at = now.toISOString();
+  const { write, token } = newToken(tenant, id, { id: tokenId, name: 'first token' }, at);
+  try {
+    await table.transact([
+      { delete: key, condition: 'attribute_exists(pk)' },
+      {
+        update: memberKey(tenant, id),
+        with: {
+          update: 'SET confirmed = :yes, version = version + :one',
+          condition: 'confirmed = :no AND #status = :active AND version = :version',
+          names: { '#status': 'status' },
+          values: { ':yes': true, ':no': false, ':one': 1, ':active': 'active', ':version': member.version },
+        },
+      },
+      write,
+      ...countAdministrators(tenant, member.profile === ADMINISTRATOR ? 1 : 0),
+      auditEntry(tenant, { at, actor: id, action: 'member.confirm', subject: `member:${id}` }),
+    ]);
+  } catch (error) {
+    if (error instanceof TransactionRefused) throw bad;
+    throw error;
+  }
+  return { member: { ...member, confirmed: true }, token };
+}
+
+/**
+ * Changes a member's name, profile or status. Deactivation stops tokens and the dropbox with the same write (R-33).
+ * The last active, confirmed administrator stays one (R-25): a counter on the tenant guards it, so that two
+ * administrators cannot remove each other in the same moment. Throws `not-found`, `stale`, `unknown-profile`,
+ * `last-administrator`, `changed-meanwhile`.
+ */
+export async function patchMember(
+  table: Table,
+  viewer: Viewer,
+  profiles: Map<string, Profile>,
+  id: string,
+  patch: z.output<typeof memberPatch>,
+  now: Date,
+  ifMatch?: number,
+): Promise<Member> {
+  const before = await readMember(table, viewer, id);
+  if (ifMatch !== undefined && ifMatch !== before.version) throw stale();
+  if (patch.profile) requireProfile(profiles, patch.profile);
+  const at = now.toISOString();
+  const after: Member = { ...before, ...patch, version: before.version + 1 };
+  after.deactivatedAt = after.status === 'active' ? undefined : (before.deactivatedAt ?? at);
+  const counted = (member: Member) => Number(member.confirmed && member.status === 'active' && member.profile === ADMINISTRATOR);
+  const writes: Write[] = [
+    { put: { ...memberKey(viewer.tenant, id), ...after }, condition: 'version = :version', values: { ':version': before.version } },
+    auditEntry(viewer.tenant, {
+      at,
+      actor: viewer.member,
+      action: 'member.change',
+      subject: `member:${id}`,
+      before: Object.fromEntries(Object.keys(patch).map((key) => [key, before[key as keyof Member]])),
+      after: patch,
+    }),
+  ];
+  if (before.dropbox) writes.push(dropboxFollows(before.dropbox, after));
+  writes.push(...countAdministrators(viewer.tenant, counted(after) - counted(before)));
+  try {
+    await table.transact(writes);
+  } catch (error) {
+    if (!(error instanceof TransactionRefused)) throw error;
+    if (error.reasons.at(-1) && counted(after) < counted(before)) {
+      throw conflict('last-administrator', 'This is the only active administrator. Give another member the Administrator profile first.');
+    }
+    throw conflict('changed-meanwhile', 'This member was changed in the same moment. Read it again.');
+  }
+  return after;
+}
+
+/** The dropbox knows its owner's profile and status, so that a mail's gate is one read: it changes in the same transaction. */
+function dropboxFollows(hash: string, member: Member): Write {
+  return {
+    update: dropboxKey(hash),
+    with: {
+      update: member.deactivatedAt ? 'SET profile = :profile, deactivatedAt = :at' : 'SET profile = :profile REMOVE deactivatedAt',
+      condition: 'attribute_exists(pk)',
+      values: { ':profile': member.profile, ...(member.deactivatedAt ? { ':at': member.deactivatedAt } : {}) },
+    },
+  };
+}
+
+function countAdministrators(tenant: TenantId, change: number): Write[] {
+  if (change === 0) return [];
+  return [
+    {
+      update: tenantKey(tenant),
+      with: {
+        update: 'SET administrators = administrators + :change',
+        condition: change < 0 ? 'administrators > :one' : 'attribute_exists(pk)',
+        values: { ':change': change, ...(change < 0 ? { ':one': 1 } : {}) },
+      },
+    },
+  ];
+}
+
+function invitation(tenant: TenantId, member: string, now: Date) {
+  const code = newSecret(128);
+  const confirmation: Confirmation = { tenant, member, ttl: ttlAfter(now, { days: INVITATION_DAYS }) };
+  return { code, write: { put: { ...confirmationKey(sha256(code)), ...confirmation }, condition: isNew } };
+}
+
+function requireProfile(profiles: Map<string, Profile>, id: string) {
+  if (!profiles.has(id)) {
+    throw invalid('unknown-profile', 'There is no such profile. GET /v1/profiles lists them.', { profiles: [...profiles.keys()] });
+  }
+}

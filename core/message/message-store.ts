@@ -1,0 +1,62 @@
+import type { TenantId } from '../ids.ts';
+import type { Item, Table } from '../table/client.ts';
+import { type Channel, copyKey, holderKey, messageKey, messagePartition, receiptKey, threadPartition, timelineKey } from '../table/keys.ts';
+import type { Copy, Message, TimelineEntry } from './message.ts';
+
+type Receipt = { receivedAt: string };
+
+/**
+ * Fixes when a message was received, which stands in keys: the first to write it decides, all later tries read it back.
+ * Answers the time that holds, and whether this call was the first.
+ */
+export async function fixReceipt(table: Table, tenant: TenantId, thread: string, message: string, receivedAt: string) {
+  const existing = await table.putNew<Receipt>({ ...receiptKey(tenant, thread, message), message, receivedAt });
+  return { receivedAt: existing?.receivedAt ?? receivedAt, first: existing === undefined };
+}
+
+/** Notes on the record that this owner has mail there, so that readers know whose timelines to merge. */
+export async function noteHolder(table: Table, tenant: TenantId, record: string, owner: string, channel: Channel): Promise<void> {
+  await table.put({ ...holderKey(tenant, record, owner, channel), owner, channel });
+}
+
+export async function putTimelineEntry(
+  table: Table,
+  tenant: TenantId,
+  record: string,
+  channel: Channel,
+  entry: TimelineEntry,
+): Promise<void> {
+  await table.put({ ...timelineKey(tenant, record, entry.owner, channel, entry.receivedAt, entry.message), ...entry });
+}
+
+/** Stores what all holders share. The first one stands; answers it. */
+export async function putMessage(table: Table, tenant: TenantId, message: Message): Promise<Message> {
+  return (await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message })) ?? message;
+}
+
+/** THE COMMIT MARKER of a filing: from here on the mail is there for its holder. The first one stands; answers it. */
+export async function putCopy(table: Table, tenant: TenantId, copy: Copy): Promise<Copy> {
+  return (await table.putNew<Copy>({ ...copyKey(tenant, copy.message, copy.member), ...copy })) ?? copy;
+}
+
+export function readCopy(table: Table, tenant: TenantId, message: string, member: string): Promise<Copy | undefined> {
+  return table.get<Copy>(copyKey(tenant, message, member));
+}
+
+/** A message with all its copies; undefined when there is none. */
+export async function readMessage(table: Table, tenant: TenantId, id: string): Promise<{ message: Message; copies: Copy[] } | undefined> {
+  const items = await table.all<Item & { sk: string }>({ pk: messagePartition(tenant, id) });
+  const message = items.find((item) => item.sk === 'META') as unknown as Message | undefined;
+  if (!message) return undefined;
+  return { message, copies: items.filter((item) => item.sk.startsWith('B#')) as unknown as Copy[] };
+}
+
+/** Messages of a thread, as far as they were begun: callers look whether each is there and may be seen. */
+export function readThread(
+  table: Table,
+  tenant: TenantId,
+  thread: string,
+  limit: number,
+): Promise<{ items: { message: string; receivedAt: string }[]; more: boolean }> {
+  return table.page({ pk: threadPartition(tenant, thread), limit });
+}

@@ -1,0 +1,58 @@
+import * as z from 'zod';
+
+/** A stored mail, once per tenant however many hold it. The bytes are the truth; this is what lists need. */
+export type Message = {
+  id: string;
+  thread: string;
+  /** Where the raw bytes lie. */
+  rawKey: string;
+  rawSize: number;
+  receivedAt: string;
+  automatic?: string;
+  /** Decoded attachments were over the limit: they are not offered. */
+  attachmentsOmitted?: true;
+};
+
+/**
+ * That a member holds a message: written last of all, so that it is there only when everything else is. A timeline
+ * entry without it is ignored.
+ */
+export type Copy = {
+  message: string;
+  member: string;
+  channel: 'dropbox';
+  direction: 'sent' | 'received';
+  receivedAt: string;
+  /** The delivery that filed it: the same one again is a redelivery, another one a duplicate. */
+  delivery: string;
+  records: { module: string; id: string }[];
+};
+
+/** An entry of a record's timeline: all that a list shows, within the kilobyte that one write unit pays for. */
+export type TimelineEntry = {
+  message: string;
+  owner: string;
+  receivedAt: string;
+  direction: 'sent' | 'received';
+  subject: string;
+  from: string;
+  to: string[];
+  date?: string;
+  snippet: string;
+  attachments: number;
+  attachmentsOmitted?: true;
+};
+
+export const timelineReturned = z.object({
+  id: z.string(),
+  receivedAt: z.string().meta({ description: 'When this system received it: the order of the list (R-34)' }),
+  date: z.string().optional().meta({ description: 'Its Date header; only to be shown' }),
+  direction: z.enum(['sent', 'received']).meta({ description: 'Dropbox mail is listed among the mails sent from the CRM (BCC-24)' }),
+  subject: z.string(),
+  from: z.string(),
+  to: z.array(z.string()),
+  snippet: z.string(),
+  attachments: z.number(),
+  attachmentsOmitted: z.boolean().optional(),
+  owner: z.string(),
+});

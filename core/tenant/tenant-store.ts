@@ -1,0 +1,132 @@
+import type * as z from 'zod';
+import { auditEntry } from '../audit/audit-store.ts';
+import { conflict, invalid, stale } from '../errors.ts';
+import type { TenantId } from '../ids.ts';
+import type { Member } from '../member/member.ts';
+import { builtInProfiles, type Profile } from '../member/profile.ts';
+import type { Viewer } from '../member/viewer.ts';
+import { normaliseAddress } from '../message/address.ts';
+import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
+import { memberAddressKey, memberKey, profileKey, tenantKey, tenantPartition } from '../table/keys.ts';
+import { normaliseDomains } from './excluded-domain.ts';
+import type { newTenantInput, Tenant, tenantPatch } from './tenant.ts';
+
+/** A tenant with its profiles: all that deciding anything for it needs, one Query of one small partition. */
+export type TenantSettings = { tenant: Tenant; profiles: Map<string, Profile> };
+
+export async function readSettings(
+  table: Table,
+  tenant: TenantId,
+  options: { consistent?: boolean } = {},
+): Promise<TenantSettings | undefined> {
+  const items = await table.all<{ sk: string }>({ pk: tenantPartition(tenant), consistent: options.consistent ?? true });
+  const found = items.find((item) => item.sk === 'TENANT');
+  if (!found) return undefined;
+  const profiles = items.filter((item) => item.sk.startsWith('P#')) as unknown as Profile[];
+  return { tenant: found as unknown as Tenant, profiles: new Map(profiles.map((profile) => [profile.id, profile])) };
+}
+
+/** For whom an API call is: undefined when the member is gone, deactivated, or has not confirmed. Read anew for each call. */
+export async function readViewer(table: Table, tenant: TenantId, memberId: string): Promise<Viewer | undefined> {
+  const [settings, member] = await Promise.all([readSettings(table, tenant), table.get<Member>(memberKey(tenant, memberId))]);
+  const profile = settings?.profiles.get(member?.profile ?? '');
+  if (!settings || !profile || member?.status !== 'active' || !member.confirmed) return undefined;
+  return { tenant, member: memberId, name: member.name, email: member.email, profile, organisation: settings.tenant };
+}
+
+/**
+ * Writes a new tenant, its two profiles and its first administrator (confirmed: the operator vouches for the address).
+ * `more` are the writes that go with it: the data key, the administrator's first token. Throws `invalid-address`.
+ */
+export async function createTenant(
+  table: Table,
+  id: TenantId,
+  input: z.output<typeof newTenantInput>,
+  administrator: string,
+  at: string,
+  more: Write[],
+): Promise<void> {
+  const email = normaliseAddress(input.administrator.email);
+  if (!email) throw invalid('invalid-address', 'The administrator needs a mail address, such as admin@example.com.');
+  const tenant: Tenant & { administrators: number } = {
+    id,
+    name: input.name,
+    timeZone: input.timeZone,
+    recordAccess: {},
+    excludedDomains: [],
+    createdAt: at,
+    version: 1,
+    administrators: 1,
+  };
+  const member: Member = {
+    id: administrator,
+    name: input.administrator.name,
+    email,
+    profile: 'administrator',
+    status: 'active',
+    confirmed: true,
+    createdAt: at,
+    version: 1,
+  };
+  await table.transact([
+    { put: { ...tenantKey(id), ...tenant }, condition: isNew },
+    ...builtInProfiles().map((profile) => ({ put: { ...profileKey(id, profile.id), ...profile } })),
+    { put: { ...memberKey(id, administrator), ...member } },
+    { put: { ...memberAddressKey(id, email), member: administrator } },
+    auditEntry(id, { at, actor: 'operator', action: 'tenant.create', subject: `tenant:${id}`, after: { name: input.name, administrator } }),
+    ...more,
+  ]);
+}
+
+/** Changes the tenant's settings; answers them as they are then. Throws `stale`, `invalid-domain`. */
+export async function patchTenant(
+  table: Table,
+  viewer: Viewer,
+  patch: z.output<typeof tenantPatch>,
+  at: string,
+  ifMatch?: number,
+): Promise<Tenant> {
+  const before = viewer.organisation;
+  if (ifMatch !== undefined && ifMatch !== before.version) throw stale();
+  const after: Tenant = {
+    ...before,
+    ...patch,
+    recordAccess: { ...before.recordAccess, ...patch.recordAccess },
+    excludedDomains: patch.excludedDomains ? normaliseDomains(patch.excludedDomains) : before.excludedDomains,
+    version: before.version + 1,
+  };
+  const changes = { name: after.name, timeZone: after.timeZone, recordAccess: after.recordAccess, excludedDomains: after.excludedDomains };
+  try {
+    await table.transact([
+      {
+        update: tenantKey(viewer.tenant),
+        with: {
+          update: 'SET #name = :name, timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, version = :next',
+          condition: 'version = :version',
+          names: { '#name': 'name' },
+          values: {
+            ':name': after.name,
+            ':timeZone': after.timeZone,
+            ':access': after.recordAccess,
+            ':domains': after.excludedDomains,
+            ':version': before.version,
+            ':next': after.version,
+          },
+        },
+      },
+      auditEntry(viewer.tenant, {
+        at,
+        actor: viewer.member,
+        action: 'organisation.change',
+        subject: `tenant:${viewer.tenant}`,
+        before: Object.fromEntries(Object.keys(patch).map((key) => [key, before[key as keyof Tenant]])),
+        after: Object.fromEntries(Object.keys(patch).map((key) => [key, changes[key as keyof typeof changes]])),
+      }),
+    ]);
+  } catch (error) {
+    if (error instanceof TransactionRefused)
+      throw conflict('changed-meanwhile', 'Somebody changed this in the same moment. Read it again.');
+    throw error;
+  }
+  return after;
+}
