@@ -56,6 +56,16 @@ export const MAX_RECORD_ADDRESSES = 10;
 export const MAX_CUSTOM_FIELDS = 50;
 export const MAX_FIELD_CHARS = 2000;
 
+/** Characters of a name's first part, of its last part, and of a deal's title or a firm's name. */
+export const MAX_FIRST_NAME_CHARS = 100;
+export const MAX_NAME_CHARS = 200;
+
+/** Words of one record the text search finds it by; each is a write of its transaction. */
+export const MAX_RECORD_WORDS = 20;
+
+/** Records of one module that share an address: their ids stand in one item, and a mail is tied to each of them. */
+export const MAX_RECORDS_PER_ADDRESS = 20;
+
 /** Bytes of one import. Lambda takes requests of 6 MB, in base64 when the body is not UTF-8 text. */
 export const MAX_IMPORT_BYTES = 4 * MiB;
 
