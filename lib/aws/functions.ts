@@ -1,0 +1,89 @@
+import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
+import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets';
+import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { Architecture, type Code, Function as LambdaFunction, LoggingFormat, RecursiveLoop, Runtime } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { environmentNames, type FunctionName, type FunctionRow, functions, type Settings, type Trigger } from '../../functions/manifest.ts';
+import { grantsOf } from './grants.ts';
+import { logicalName } from './logical-name.ts';
+import type { Reaches } from './reach.ts';
+import { acknowledgePrefixes } from './review.ts';
+
+type QueueTrigger = Trigger & { kind: 'queue' };
+
+/** Where a function's bundle is: the folder with its `handler.mjs`. */
+export type CodeOf = (name: FunctionName) => Code;
+
+/** Every function of the manifest: its code, its numbers, its rights, its variables, and the queue or the clock that triggers it. */
+export class Functions extends Construct {
+  readonly byName = {} as Record<FunctionName, LambdaFunction>;
+
+  constructor(scope: Construct, id: string, code: CodeOf, reaches: Reaches, settings: Settings) {
+    super(scope, id);
+    for (const [key, row] of Object.entries(functions) as [FunctionName, FunctionRow][]) {
+      this.byName[key] = this.lambda(key, row, code(key), reaches, settings);
+      this.feed(this.byName[key], row, reaches);
+    }
+  }
+
+  private lambda(name: FunctionName, row: FunctionRow, code: Code, reaches: Reaches, settings: Settings) {
+    const logGroup = new LogGroup(this, `${logicalName(name)}Log`, {
+      retention: RetentionDays.ONE_MONTH,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+    const role = new Role(this, `${logicalName(name)}Role`, { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
+    logGroup.grantWrite(role);
+    for (const grant of grantsOf(this, row, reaches, settings.MAIL_SENDER)) role.addToPolicy(grant);
+    acknowledgePrefixes(role, row, reaches);
+    return new LambdaFunction(this, logicalName(name), {
+      code,
+      handler: 'handler.handler',
+      runtime: Runtime.NODEJS_24_X,
+      architecture: Architecture.ARM_64,
+      timeout: Duration.seconds(row.timeout),
+      memorySize: row.memory,
+      environment: environmentOf(row, reaches, settings),
+      role,
+      logGroup,
+      loggingFormat: LoggingFormat.JSON,
+      // Lambda stops a function that goes on through its own queue after 16 rounds; a long import has more pages than that.
+      recursiveLoop: feedsItself(row) ? RecursiveLoop.ALLOW : RecursiveLoop.TERMINATE,
+    });
+  }
+
+  private feed(lambda: LambdaFunction, { trigger }: FunctionRow, reaches: Reaches) {
+    if (trigger.kind === 'schedule') this.schedule(lambda, trigger.every);
+    if (trigger.kind === 'queue') this.consume(lambda, trigger, reaches[trigger.queue].arn);
+  }
+
+  private schedule(lambda: LambdaFunction, every: string) {
+    new Rule(lambda, 'Schedule', { schedule: Schedule.rate(durationOf(every)), targets: [new LambdaTarget(lambda)] });
+  }
+
+  private consume(lambda: LambdaFunction, { batchSize, maxConcurrency }: QueueTrigger, eventSourceArn: string) {
+    lambda.addEventSourceMapping('Queue', {
+      eventSourceArn,
+      batchSize,
+      maxConcurrency,
+      // One poison must not bring its neighbours back with it.
+      reportBatchItemFailures: true,
+    });
+  }
+}
+
+function environmentOf(row: FunctionRow, reaches: Reaches, settings: Settings): Record<string, string> {
+  const used = row.uses.map(({ on }) => [environmentNames[on], reaches[on].variable]);
+  return { ...Object.fromEntries(used), ...settings };
+}
+
+/** `15 minutes` -> the CDK's Duration. */
+function durationOf(every: string): Duration {
+  const [count, unit] = every.split(' ') as [string, 'minutes' | 'hours' | 'days'];
+  return Duration[unit](Number(count));
+}
+
+function feedsItself({ trigger, uses }: FunctionRow): boolean {
+  return trigger.kind === 'queue' && uses.some(({ on, actions }) => on === trigger.queue && actions.includes('SendMessage'));
+}

@@ -1,0 +1,91 @@
+import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
+import { HttpApi, type HttpMethod, HttpRoute, HttpRouteKey, HttpStage, LogGroupLogDestination } from 'aws-cdk-lib/aws-apigatewayv2';
+import { HttpLambdaAuthorizer, HttpLambdaResponseType } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
+import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
+import { Construct } from 'constructs';
+import { type FunctionName, type FunctionRow, functions } from '../../functions/manifest.ts';
+import { logicalName } from './logical-name.ts';
+
+/** Requests a second of all tenants together, and how many may come at once: ten busy tenants, and a bound on the bill of a flood. */
+const THROTTLE = { rateLimit: 200, burstLimit: 400 };
+
+/** What the access log says of a request. No path (it holds ids), no query (it may hold an address), no caller's IP. */
+const LOGGED = {
+  requestId: '$context.requestId',
+  time: '$context.requestTime',
+  route: '$context.routeKey',
+  status: '$context.status',
+  bytes: '$context.responseLength',
+  milliseconds: '$context.responseLatency',
+  authoriser: '$context.authorizer.status',
+  integration: '$context.integrationStatus',
+  error: '$context.error.responseType',
+};
+
+/** The front door. Made before the functions, which are told its address; `serve` then leads its routes to them. */
+export class FrontDoor extends Construct {
+  private readonly api: HttpApi;
+  /** Where the API is reached, without a slash at its end. */
+  readonly url: string;
+
+  constructor(scope: Construct, id: string) {
+    super(scope, id);
+    this.api = new HttpApi(this, 'Api', { createDefaultStage: false });
+    this.url = this.api.apiEndpoint;
+    this.openStage();
+  }
+
+  /** Leads each route of the manifest to its function, behind the authoriser unless it is open. */
+  serve(byName: Record<FunctionName, LambdaFunction>) {
+    const authoriser = this.authoriser(byName);
+    for (const [name, { trigger }] of Object.entries(functions) as [FunctionName, FunctionRow][]) {
+      if (trigger.kind !== 'http') continue;
+      const integration = new HttpLambdaIntegration(logicalName(name), byName[name], { scopePermissionToRoute: false });
+      for (const route of trigger.routes) this.addRoute(route, integration, authoriser);
+      for (const route of trigger.open ?? []) this.addRoute(route, integration);
+    }
+  }
+
+  private addRoute(route: string, integration: HttpLambdaIntegration, authorizer?: HttpLambdaAuthorizer) {
+    const made = new HttpRoute(this, route.replaceAll('/', '|'), {
+      httpApi: this.api,
+      routeKey: routeKeyOf(route),
+      integration,
+      authorizer,
+    });
+    if (!authorizer)
+      Validations.of(made).acknowledge({
+        id: 'AwsSolutions-APIG4',
+        reason: 'The manifest lists it as open: it is reached without a token.',
+      });
+  }
+
+  /** Answers are never kept: a revoked token or a deactivated member stops at once (R-33). */
+  private authoriser(byName: Record<FunctionName, LambdaFunction>) {
+    return new HttpLambdaAuthorizer('Authoriser', byName.authorise, {
+      responseTypes: [HttpLambdaResponseType.SIMPLE],
+      identitySource: ['$request.header.Authorization'],
+      resultsCacheTtl: Duration.seconds(0),
+    });
+  }
+
+  private openStage() {
+    const log = new LogGroup(this, 'Log', { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
+    new HttpStage(this, 'Stage', {
+      httpApi: this.api,
+      stageName: '$default',
+      autoDeploy: true,
+      throttle: THROTTLE,
+      accessLogSettings: { destination: new LogGroupLogDestination(log), format: AccessLogFormat.custom(JSON.stringify(LOGGED)) },
+    });
+  }
+}
+
+function routeKeyOf(route: string): HttpRouteKey {
+  if (route === '$default') return HttpRouteKey.DEFAULT;
+  const [method, path] = route.split(' ') as [HttpMethod, string];
+  return HttpRouteKey.with(path, method);
+}

@@ -1,0 +1,29 @@
+import { type App, Stack, Validations } from 'aws-cdk-lib';
+import { AwsSolutionsChecks } from 'cdk-nag';
+import type { Construct } from 'constructs';
+import { type FunctionRow, resources } from '../../functions/manifest.ts';
+import type { Reaches } from './reach.ts';
+
+/** Has every synthesis reviewed by cdk-nag, beside CDK's own rules: a finding that nobody acknowledged with a reason fails it. */
+export function review(app: App, stack: Stack) {
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  Validations.of(stack).acknowledge({
+    id: 'AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole]',
+    reason:
+      "CDK's own function, which activates the receipt rule set while a deployment runs, is given it; ours write to their log group alone.",
+  });
+}
+
+/** The wildcards the manifest asks for: key prefixes of a bucket. Any other is still a finding. */
+export function acknowledgePrefixes(role: Construct, row: FunctionRow, reaches: Reaches) {
+  for (const { on, prefixes = [] } of row.uses) {
+    if (resources[on].kind !== 'bucket') continue;
+    const [logicalId] = Stack.of(role).resolve(reaches[on].arn)['Fn::GetAtt'];
+    for (const prefix of prefixes) {
+      Validations.of(role).acknowledge({
+        id: `AwsSolutions-IAM5[Resource::<${logicalId}.Arn>/${prefix}]`,
+        reason: 'The manifest gives this function these keys of the bucket.',
+      });
+    }
+  }
+}

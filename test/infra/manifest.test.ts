@@ -1,0 +1,202 @@
+import { environmentNames, type FunctionRow, functions, resources, type Use } from '../../functions/manifest.ts';
+import { Asked, type Json, MAIL_DOMAIN, nameOf, type Resource, sorted, synthesise } from './synthesised.ts';
+
+const template = synthesise();
+const aws = new Asked(template);
+const rows = Object.entries(functions) as [string, FunctionRow][];
+
+/** CDK's own function that activates the receipt rule set; everything else in the template is the manifest's. */
+const isOurs = (resource: Resource) => !resource.Metadata?.['aws:cdk:path']?.includes('/AWS679f53fac002430cb0da5b7982bd2287/');
+const lambdas = aws.all('AWS::Lambda::Function').filter(isOurs);
+const lambda = (name: string) => lambdas.find((each) => nameOf(each) === name)!;
+
+describe('the template says what the manifest says, and nothing else', () => {
+  test('functions: the same, with the same seconds and memory', () => {
+    const numbers = lambdas.map((each) => [nameOf(each), each.Properties.Timeout, each.Properties.MemorySize]);
+    expect(sorted(numbers)).toEqual(sorted(rows.map(([name, row]) => [name, row.timeout, row.memory])));
+  });
+
+  test.each(rows)('%s is told of the resources it uses, and of no others', (name, { uses }) => {
+    const { MAIL_DOMAIN: domain, MAIL_SENDER: sender, PUBLIC_URL: url, ...used } = lambda(name).Properties.Environment.Variables;
+    expect([domain, sender, aws.at(url).Type]).toEqual([MAIL_DOMAIN, `no-reply@${MAIL_DOMAIN}`, 'AWS::ApiGatewayV2::Api']);
+    const told = Object.entries(used).map(([variable, value]) => [variable, aws.name(value)]);
+    expect(sorted(told)).toEqual(sorted([...new Set(uses.map(({ on }) => on))].map((on) => [environmentNames[on], on])));
+  });
+
+  test.each(rows)('%s has the rights its row says, and no others', (name, row) => {
+    const role = aws.at(lambda(name).Properties.Role);
+    expect(role.Properties.ManagedPolicyArns ?? role.Properties.Policies).toBeUndefined();
+    expect(aws.rights({ Ref: lambda(name).Properties.Role['Fn::GetAtt'][0] })).toEqual(rightsOf(name, row));
+  });
+
+  test('no two functions share a role', () => {
+    const roles = lambdas.map((each) => each.Properties.Role['Fn::GetAtt'][0]);
+    expect(new Set(roles).size).toBe(rows.length);
+  });
+
+  test('policies: none but those of the functions and of the activation', () => {
+    expect(aws.all('AWS::IAM::Policy')).toHaveLength(rows.length + 1);
+    expect(aws.all('AWS::IAM::Role')).toHaveLength(rows.length + 1);
+  });
+
+  test('queues: the same, each with its dead-letter queue', () => {
+    const queues = Object.entries(resources).flatMap(([name, row]) => (row.kind === 'queue' ? [{ name, row }] : []));
+    const found = aws.all('AWS::SQS::Queue').map(nameOf);
+    expect(found.sort()).toEqual(queues.flatMap(({ name }) => [name, `${name}-dead`]).sort());
+    for (const { name, row } of queues) {
+      const { VisibilityTimeout, RedrivePolicy } = aws.all('AWS::SQS::Queue').find((each) => nameOf(each) === name)!.Properties;
+      expect([name, VisibilityTimeout, RedrivePolicy.maxReceiveCount]).toEqual([name, row.visibility, row.maxReceives]);
+      expect(aws.name(RedrivePolicy.deadLetterTargetArn)).toBe(`${name}-dead`);
+    }
+  });
+
+  test('queue triggers: the same, with the same batches, and partial failures reported', () => {
+    const found = aws.all('AWS::Lambda::EventSourceMapping').map(({ Properties }) => ({
+      function: aws.name(Properties.FunctionName),
+      queue: aws.name(Properties.EventSourceArn),
+      batchSize: Properties.BatchSize,
+      maxConcurrency: Properties.ScalingConfig.MaximumConcurrency,
+      failures: Properties.FunctionResponseTypes,
+    }));
+    const wanted = rows.flatMap(([name, { trigger }]) =>
+      trigger.kind === 'queue' ? [{ function: name, ...trigger, kind: undefined, failures: ['ReportBatchItemFailures'] }] : [],
+    );
+    expect(sorted(found)).toEqual(sorted(wanted));
+  });
+
+  test('schedules: the same', () => {
+    const found = aws.all('AWS::Events::Rule').map(({ Properties }) => ({
+      function: Properties.Targets.map((target: Json) => aws.name(target.Arn)).join(),
+      every: Properties.ScheduleExpression,
+    }));
+    const wanted = rows.flatMap(([name, { trigger }]) =>
+      trigger.kind === 'schedule' ? [{ function: name, every: rate(trigger.every) }] : [],
+    );
+    expect(sorted(found)).toEqual(sorted(wanted));
+  });
+
+  test('routes: the same, each led to its function, open only where the manifest says so', () => {
+    const found = aws.all('AWS::ApiGatewayV2::Route').map(({ Properties }) => ({
+      route: Properties.RouteKey,
+      function: behind(Properties.Target),
+      behind: Properties.AuthorizationType === 'CUSTOM' ? nameOf(aws.at(Properties.AuthorizerId)) : Properties.AuthorizationType,
+    }));
+    const wanted = rows.flatMap(([name, { trigger }]) =>
+      trigger.kind === 'http'
+        ? [
+            ...trigger.routes.map((route) => ({ route, function: name, behind: 'authoriser' })),
+            ...(trigger.open ?? []).map((route) => ({ route, function: name, behind: 'NONE' })),
+          ]
+        : [],
+    );
+    expect(sorted(found)).toEqual(sorted(wanted));
+  });
+
+  test('topics: the same, each feeding its queue with the envelope', () => {
+    const found = aws.all('AWS::SNS::Subscription').map(({ Properties }) => ({
+      topic: aws.name(Properties.TopicArn),
+      queue: aws.name(Properties.Endpoint),
+      raw: Properties.RawMessageDelivery,
+      dead: aws.name(Properties.RedrivePolicy.deadLetterTargetArn),
+    }));
+    const wanted = Object.entries(resources).flatMap(([topic, row]) =>
+      row.kind === 'topic' ? [{ topic, queue: row.queue, raw: false, dead: `${row.queue}-dead` }] : [],
+    );
+    expect(found).toEqual(wanted);
+    expect(aws.all('AWS::SNS::Topic').map(nameOf)).toEqual(wanted.map(({ topic }) => topic));
+  });
+
+  test('who may call a function: API Gateway those behind routes and the authoriser, EventBridge the scheduled ones', () => {
+    const found = aws.all('AWS::Lambda::Permission').map(({ Properties }) => [aws.name(Properties.FunctionName), Properties.Principal]);
+    const callers = { http: 'apigateway', authoriser: 'apigateway', schedule: 'events', queue: undefined, operator: undefined };
+    const wanted = rows.flatMap(([name, { trigger }]) => (callers[trigger.kind] ? [[name, `${callers[trigger.kind]}.amazonaws.com`]] : []));
+    expect(sorted(found)).toEqual(sorted(wanted));
+  });
+
+  test('the table: keys, expiry and nothing more', () => {
+    const { KeySchema, TimeToLiveSpecification, GlobalSecondaryIndexes } = aws.one('AWS::DynamoDB::GlobalTable').Properties;
+    const { partitionKey, sortKey, ttlAttribute } = resources.table;
+    expect(KeySchema.map((each: Json) => [each.KeyType, each.AttributeName])).toEqual([
+      ['HASH', partitionKey],
+      ['RANGE', sortKey],
+    ]);
+    expect(TimeToLiveSpecification).toEqual({ AttributeName: ttlAttribute, Enabled: true });
+    expect(GlobalSecondaryIndexes).toBeUndefined();
+  });
+
+  test('the bucket forgets what the manifest says, when it says', () => {
+    const rules = aws.one('AWS::S3::Bucket').Properties.LifecycleConfiguration.Rules as Json[];
+    const found = rules.filter((rule) => 'ExpirationInDays' in rule).map((rule) => ({ prefix: rule.Prefix, days: rule.ExpirationInDays }));
+    expect(found).toEqual('expire' in resources.mail ? resources.mail.expire : []);
+  });
+
+  test('nothing of a kind that the manifest does not know', () => {
+    expect(aws.types()).toEqual([
+      'AWS::ApiGatewayV2::Api',
+      'AWS::ApiGatewayV2::Authorizer',
+      'AWS::ApiGatewayV2::Integration',
+      'AWS::ApiGatewayV2::Route',
+      'AWS::ApiGatewayV2::Stage',
+      'AWS::DynamoDB::GlobalTable',
+      ...(rows.some(([, { trigger }]) => trigger.kind === 'schedule') ? ['AWS::Events::Rule'] : []),
+      'AWS::IAM::Policy',
+      'AWS::IAM::Role',
+      'AWS::KMS::Key',
+      'AWS::Lambda::EventSourceMapping',
+      'AWS::Lambda::Function',
+      'AWS::Lambda::Permission',
+      'AWS::Logs::LogGroup',
+      'AWS::S3::Bucket',
+      'AWS::S3::BucketPolicy',
+      'AWS::SES::EmailIdentity',
+      'AWS::SES::ReceiptRule',
+      'AWS::SES::ReceiptRuleSet',
+      'AWS::SNS::Subscription',
+      'AWS::SNS::Topic',
+      'AWS::SNS::TopicPolicy',
+      'AWS::SQS::Queue',
+      'AWS::SQS::QueuePolicy',
+      'Custom::AWS',
+    ]);
+  });
+
+  test('it says where things are', () => {
+    expect(Object.keys(template.Outputs).sort()).toEqual(['ApiUrl', 'CreateTenantFunction', 'MailDomain', 'TableName']);
+    expect(aws.name(template.Outputs.CreateTenantFunction.Value)).toBe('create-tenant');
+  });
+});
+
+/** What a row's `uses`, trigger and `sendsMail` come to in IAM's words, and the function's own log. */
+function rightsOf(name: string, { uses, trigger, sendsMail }: FunctionRow): string[] {
+  const rights = [`logs:CreateLogStream ${name}-log`, `logs:PutLogEvents ${name}-log`, ...uses.flatMap(rightsOfUse)];
+  if (trigger.kind === 'queue')
+    for (const action of ['DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage']) rights.push(`sqs:${action} ${trigger.queue}`);
+  if (sendsMail) {
+    const condition = { StringEquals: { 'ses:FromAddress': `no-reply@${MAIL_DOMAIN}` } };
+    rights.push(`ses:SendRawEmail arn:<Partition>:ses:<Region>:<AccountId>:identity/${MAIL_DOMAIN} if ${JSON.stringify(condition)}`);
+  }
+  return rights.sort();
+}
+
+function rightsOfUse({ on, actions, prefixes }: Use): string[] {
+  const services = { table: 'dynamodb', bucket: 's3', key: 'kms', queue: 'sqs', topic: 'sns' };
+  const { kind } = resources[on];
+  const things = kind === 'bucket' ? prefixes!.map((prefix) => `${on}/${prefix}`) : [on];
+  const conditions = {
+    table: prefixes && { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': prefixes } },
+    key: { Null: { 'kms:EncryptionContext:tenant': 'false' } },
+  };
+  const condition = kind === 'table' || kind === 'key' ? conditions[kind] : undefined;
+  const suffix = condition ? ` if ${JSON.stringify(condition)}` : '';
+  return actions.flatMap((action) => things.map((thing) => `${services[kind]}:${action} ${thing}${suffix}`));
+}
+
+/** `1 days` -> `rate(1 day)`, as EventBridge spells it. */
+const rate = (every: string) => `rate(${every.startsWith('1 ') ? every.slice(0, -1) : every})`;
+
+/** `integrations/<ref>` -> the function called, which must be called by payload 2.0. */
+function behind(target: Json): string {
+  const integration = aws.at(target['Fn::Join'][1].find((part: Json) => part.Ref)).Properties;
+  expect(integration.PayloadFormatVersion).toBe('2.0');
+  return aws.name(integration.IntegrationUri);
+}

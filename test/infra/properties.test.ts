@@ -1,0 +1,130 @@
+import { functions } from '../../functions/manifest.ts';
+import { Asked, type Json, list, MAIL_DOMAIN, nameOf, synthesise } from './synthesised.ts';
+
+const template = synthesise();
+const aws = new Asked(template);
+
+test('every function runs nodejs24.x, ours on arm64', () => {
+  for (const { Properties } of aws.all('AWS::Lambda::Function')) expect(Properties.Runtime).toBe('nodejs24.x');
+  expect(aws.all('AWS::Lambda::Function').filter(({ Properties }) => Properties.Architectures?.[0] === 'arm64')).toHaveLength(
+    Object.keys(functions).length,
+  );
+});
+
+test('every log is forgotten after a month, and every function has one', () => {
+  for (const { Properties } of aws.all('AWS::Logs::LogGroup')) expect(Properties.RetentionInDays).toBe(30);
+  for (const { Properties } of aws.all('AWS::Lambda::Function'))
+    expect(aws.at(Properties.LoggingConfig.LogGroup).Type).toBe('AWS::Logs::LogGroup');
+});
+
+test('the access log holds no address: no path, no query, no caller', () => {
+  const { Format } = aws.one('AWS::ApiGatewayV2::Stage').Properties.AccessLogSettings;
+  expect(Format).not.toMatch(/sourceIp|identity|path|queryString|userAgent|authorizer\.(?!status)/i);
+});
+
+test('a function that goes on through its own queue may go on longer than 16 rounds; no other may', () => {
+  const looping = aws.all('AWS::Lambda::Function').filter(({ Properties }) => Properties.RecursiveLoop === 'Allow');
+  expect(looping.map(nameOf)).toEqual(['run-import']);
+});
+
+test('a queue hides a message for six times the seconds its function may take', () => {
+  for (const { Properties } of aws.all('AWS::Lambda::EventSourceMapping')) {
+    const { VisibilityTimeout } = aws.at(Properties.EventSourceArn).Properties;
+    expect(VisibilityTimeout).toBeGreaterThanOrEqual(6 * aws.at(Properties.FunctionName).Properties.Timeout);
+  }
+});
+
+test('table, bucket, queues and key are encrypted, and the key turns every year', () => {
+  expect(aws.one('AWS::DynamoDB::GlobalTable').Properties.SSESpecification).toEqual({ SSEEnabled: true, SSEType: 'KMS' });
+  const [rule] = aws.one('AWS::S3::Bucket').Properties.BucketEncryption.ServerSideEncryptionConfiguration;
+  expect(rule.ServerSideEncryptionByDefault.SSEAlgorithm).toBe('AES256');
+  for (const { Properties } of aws.all('AWS::SQS::Queue')) expect(Properties.SqsManagedSseEnabled).toBe(true);
+  expect(aws.one('AWS::KMS::Key').Properties.EnableKeyRotation).toBe(true);
+});
+
+test('bucket, queues and topic are reached by TLS alone', () => {
+  const policies = ['AWS::S3::BucketPolicy', 'AWS::SQS::QueuePolicy', 'AWS::SNS::TopicPolicy'].flatMap((type) => aws.all(type));
+  expect(policies).toHaveLength(1 + aws.all('AWS::SQS::Queue').length + aws.all('AWS::SNS::Topic').length);
+  for (const { Properties } of policies) {
+    const refusals = Properties.PolicyDocument.Statement.filter(({ Effect }: Json) => Effect === 'Deny');
+    expect(refusals[0].Condition).toEqual({ Bool: { 'aws:SecureTransport': 'false' } });
+  }
+});
+
+test('the bucket is open to nobody in public, and forgets half-made uploads', () => {
+  const { PublicAccessBlockConfiguration, LifecycleConfiguration } = aws.one('AWS::S3::Bucket').Properties;
+  expect(Object.values(PublicAccessBlockConfiguration)).toEqual([true, true, true, true]);
+  expect(LifecycleConfiguration.Rules).toContainEqual(
+    expect.objectContaining({ Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 } }),
+  );
+});
+
+test('what users gave us outlives the stack: table, bucket and key; and the table can go back in time', () => {
+  for (const type of ['AWS::DynamoDB::GlobalTable', 'AWS::S3::Bucket', 'AWS::KMS::Key'])
+    expect(aws.one(type).DeletionPolicy).toBe('Retain');
+  const [replica] = aws.one('AWS::DynamoDB::GlobalTable').Properties.Replicas;
+  expect(replica.DeletionProtectionEnabled).toBe(true);
+  expect(replica.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled).toBe(true);
+  expect(aws.one('AWS::DynamoDB::GlobalTable').Properties.BillingMode).toBe('PAY_PER_REQUEST');
+});
+
+test('a dead letter is kept longer than a letter', () => {
+  const queues = aws.all('AWS::SQS::Queue');
+  for (const queue of queues.filter(({ Properties }) => Properties.RedrivePolicy)) {
+    const dead = aws.at(queue.Properties.RedrivePolicy.deadLetterTargetArn);
+    expect(dead.Properties.MessageRetentionPeriod).toBeGreaterThan(queue.Properties.MessageRetentionPeriod);
+  }
+});
+
+test('BCC-1: one receipt rule: mail for the domain, over TLS, scanned, stored under raw/ and announced, and no rule after it', () => {
+  const { Rule } = aws.one('AWS::SES::ReceiptRule').Properties;
+  const [store, stop, ...others] = Rule.Actions;
+  expect(Rule).toMatchObject({ Recipients: [MAIL_DOMAIN], TlsPolicy: 'Require', ScanEnabled: true, Enabled: true });
+  expect([aws.name(store.S3Action.BucketName), store.S3Action.ObjectKeyPrefix, aws.name(store.S3Action.TopicArn)]).toEqual([
+    'mail',
+    'raw/',
+    'arrivals',
+  ]);
+  expect([stop, others]).toEqual([{ StopAction: { Scope: 'RuleSet' } }, []]);
+});
+
+test('SES stores and announces for this account alone', () => {
+  const statements = [...aws.all('AWS::S3::BucketPolicy'), ...aws.all('AWS::SNS::TopicPolicy')]
+    .flatMap(({ Properties }) => Properties.PolicyDocument.Statement)
+    .filter(({ Effect }) => Effect === 'Allow');
+  expect(statements.map(({ Action }) => Action)).toEqual(['s3:PutObject', 'sns:Publish']);
+  for (const { Principal, Condition } of statements) {
+    expect(Principal).toEqual({ Service: 'ses.amazonaws.com' });
+    expect(Condition).toEqual({ StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } });
+  }
+});
+
+test('the rule set is activated when the rule stands, and let go before it is deleted', () => {
+  const { Properties, DependsOn } = aws.one('Custom::AWS');
+  expect(JSON.stringify([Properties.Create, Properties.Update])).toContain('RuleSetName');
+  expect(Properties.Delete).toContain('"parameters":{}');
+  const waitsFor = DependsOn!.map((id) => template.Resources[id]!.Type);
+  expect(waitsFor).toEqual(expect.arrayContaining(['AWS::SES::ReceiptRule', 'AWS::SNS::Subscription']));
+});
+
+test('R-33: an answer of the authoriser is never kept, so that a revoked token stops at once', () => {
+  expect(aws.one('AWS::ApiGatewayV2::Authorizer').Properties).toMatchObject({
+    AuthorizerResultTtlInSeconds: 0,
+    AuthorizerType: 'REQUEST',
+    AuthorizerPayloadFormatVersion: '2.0',
+    EnableSimpleResponses: true,
+    IdentitySource: ['$request.header.Authorization'],
+  });
+});
+
+test('the API is throttled', () => {
+  const { ThrottlingBurstLimit, ThrottlingRateLimit } = aws.one('AWS::ApiGatewayV2::Stage').Properties.DefaultRouteSettings;
+  expect([ThrottlingRateLimit, ThrottlingBurstLimit]).toEqual([200, 400]);
+});
+
+test('no policy of a role grants an action by wildcard, and none but the activation a resource by wildcard', () => {
+  const statements = aws.all('AWS::IAM::Policy').flatMap(({ Properties }) => Properties.PolicyDocument.Statement);
+  expect(statements.flatMap(({ Action }) => list(Action)).filter((action) => action.includes('*'))).toEqual([]);
+  const open = statements.filter(({ Resource }) => list(Resource).includes('*'));
+  expect(open.map(({ Action }) => Action)).toEqual(['ses:SetActiveReceiptRuleSet']);
+});
