@@ -1,0 +1,63 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { startDynamo } from '../dynoxide.ts';
+import { keyService, masterKey } from './keys.ts';
+import { mailService, outboxPages } from './mails.ts';
+import { objectService } from './objects.ts';
+import { type QueueConfig, Queues, queueService } from './queues.ts';
+import { type Grants, serve } from './server.ts';
+import { type TopicConfig, topicService } from './topics.ts';
+
+/** What the host tells the engine: where its state lies, what exists, and who may use it. */
+export type EngineConfig = {
+  dir: string;
+  region: string;
+  bucket: string;
+  queues: QueueConfig;
+  topics: TopicConfig;
+  grants: Grants;
+  verifiedDomain: string;
+  outboxPort: number;
+};
+
+/** What the engine tells the host once everything listens. */
+export type EngineStarted = {
+  endpoints: Record<'dynamodb' | 's3' | 'sqs' | 'sns' | 'kms' | 'ses', string>;
+  outbox: string;
+  keyArn: string;
+};
+
+async function start(config: EngineConfig): Promise<EngineStarted> {
+  const { dir, region, grants } = config;
+  mkdirSync(dir, { recursive: true });
+  const dynamo = startDynamo(join(dir, 'table.db'));
+  const db = new DatabaseSync(join(dir, 'engine.db'));
+  // A former engine may need a moment to notice that its host was killed; two must never serve the same files.
+  db.exec('PRAGMA busy_timeout = 10000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
+  const queues = new Queues(db, config.queues);
+  const key = masterKey(join(dir, 'key.json'), region);
+  const outboxDir = join(dir, 'outbox');
+  const s3 = await serve(objectService(db, join(dir, 'objects'), config.bucket, grants));
+  const sqs = await serve(queueService(queues, grants, () => sqs.url));
+  const sns = await serve(topicService(config.topics, queues, grants));
+  const kms = await serve(keyService(key, grants));
+  const ses = await serve(mailService(outboxDir, config.verifiedDomain, region, grants));
+  const outbox = await serve(outboxPages(outboxDir), config.outboxPort);
+  const { endpoint, ended } = await dynamo;
+  // Without its table nothing works: better to end as a whole, so that the host says so.
+  void ended.then(() => process.exit(3));
+  const endpoints = { dynamodb: endpoint, s3: s3.url, sqs: sqs.url, sns: sns.url, kms: kms.url, ses: ses.url };
+  return { endpoints, outbox: outbox.url, keyArn: key.arn };
+}
+
+// The host is gone, in whatever way: nobody needs this engine, and DynamoDB follows it.
+process.once('disconnect', () => process.exit(0));
+process.once('message', (config: EngineConfig) => {
+  start(config).then(
+    (started) => process.send?.({ started }),
+    (error: NodeJS.ErrnoException) => process.send?.({ failed: { code: error.code, message: error.message } }),
+  );
+});
+// Ctrl-C reaches the whole process group; the host decides when the engine ends.
+process.on('SIGINT', () => {});

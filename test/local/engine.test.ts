@@ -1,0 +1,274 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import { CopyObjectCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { SESClient, SendRawEmailCommand } from '@aws-sdk/client-ses';
+import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
+import {
+  ChangeMessageVisibilityCommand,
+  DeleteMessageCommand,
+  GetQueueAttributesCommand,
+  type Message,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { functions } from '../../functions/manifest.ts';
+import { type Engine, REGION, resourceValues, startEngine } from '../../lib/local/engine.ts';
+
+let engine: Engine;
+let dir: string;
+
+const start = () => startEngine({ dir, rows: functions, verifiedDomain: 'mail.example.com', outboxPort: 0 });
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'engine-'));
+  engine = await start();
+});
+
+afterAll(async () => {
+  await engine.end();
+  rmSync(dir, { recursive: true });
+});
+
+const config = (endpoint: string, caller = 'host') => ({
+  endpoint,
+  region: REGION,
+  maxAttempts: 1,
+  credentials: { accessKeyId: caller, secretAccessKey: 'local' },
+});
+const s3 = (caller?: string) => new S3Client({ ...config(engine.endpoints.s3, caller), forcePathStyle: true });
+const sqs = (caller?: string) => new SQSClient({ ...config(engine.endpoints.sqs, caller), useQueueUrlAsEndpoint: false });
+const url = (queue: string) => resourceValues(engine)[queue.replace(/-dead$/, '')]?.replace(/[^/]+$/, queue);
+const Bucket = 'mail';
+const refused = (call: Promise<unknown>) =>
+  call.then(
+    () => 'accepted',
+    (error: Error) => error.name,
+  );
+
+describe('S3', () => {
+  test('40 MB come back as they went', async () => {
+    const Body = Buffer.alloc(40 * 1024 * 1024, 'a mail\r\n.\r\n');
+    await s3().send(new PutObjectCommand({ Bucket, Key: 'raw/large', Body, ContentType: 'message/rfc822' }));
+    const { Body: back, ContentType } = await s3().send(new GetObjectCommand({ Bucket, Key: 'raw/large' }));
+    expect(Buffer.compare(Buffer.from((await back?.transformToByteArray()) ?? []), Body)).toBe(0);
+    expect(ContentType).toBe('message/rfc822');
+  });
+
+  test('a stream, which the SDK sends in chunks with the checksum behind them, comes back as it went', async () => {
+    const pieces = Array.from({ length: 100 }, (_, i) => Buffer.alloc(i * 997, `${i}\r\n0\r\n`));
+    const ContentLength = Buffer.concat(pieces).length;
+    await s3().send(new PutObjectCommand({ Bucket, Key: 'raw/stream', Body: Readable.from(pieces), ContentLength }));
+    const { Body } = await s3().send(new GetObjectCommand({ Bucket, Key: 'raw/stream' }));
+    expect(Buffer.concat(pieces).equals((await Body?.transformToByteArray()) ?? Buffer.alloc(0))).toBe(true);
+  });
+
+  test('an upload that does not match its checksum is refused and leaves nothing', async () => {
+    const wrong = new PutObjectCommand({ Bucket, Key: 'raw/wrong', Body: 'abc', ChecksumCRC32: 'AAAAAA==' });
+    expect(await refused(s3().send(wrong))).toBe('BadDigest');
+    const get = new GetObjectCommand({ Bucket, Key: 'raw/wrong' });
+    expect(await refused(s3('ingest-mail').send(get))).toBe('AccessDenied');
+  });
+
+  test('a missing key is AccessDenied for a function that may not list the bucket, as on AWS', async () => {
+    const get = new GetObjectCommand({ Bucket, Key: 'raw/missing' });
+    expect(await refused(s3('ingest-mail').send(get))).toBe('AccessDenied');
+  });
+
+  test('a function touches only the prefixes of its row', async () => {
+    const put = (Key: string) => new PutObjectCommand({ Bucket, Key, Body: 'x' });
+    expect(await refused(s3('run-import').send(put('t/x/import')))).toBe('accepted');
+    expect(await refused(s3('run-import').send(put('raw/x')))).toBe('AccessDenied');
+    expect(await refused(s3('authorise').send(put('t/x/y')))).toBe('AccessDenied');
+  });
+
+  test('copy, overwrite, delete; keys that look like paths stay keys', async () => {
+    const Key = 'held/../../../tmp/x y+ü';
+    await s3().send(new PutObjectCommand({ Bucket, Key, Body: 'one', ContentType: 'text/plain' }));
+    await s3().send(new PutObjectCommand({ Bucket, Key, Body: 'two', ContentType: 'text/plain' }));
+    await s3().send(new CopyObjectCommand({ Bucket, Key: 'held/copy', CopySource: `${Bucket}/${encodeURIComponent(Key)}` }));
+    await s3().send(new DeleteObjectCommand({ Bucket, Key }));
+    const copy = await s3().send(new GetObjectCommand({ Bucket, Key: 'held/copy' }));
+    expect(await copy.Body?.transformToString()).toBe('two');
+    expect(copy.ContentType).toBe('text/plain');
+    const range = await s3().send(new GetObjectCommand({ Bucket, Key: 'held/copy', Range: 'bytes=1-' }));
+    expect(await range.Body?.transformToString()).toBe('wo');
+    expect(await refused(s3('api').send(new GetObjectCommand({ Bucket, Key })))).toBe('AccessDenied');
+  });
+
+  test('a second conditional write to a new key is refused', async () => {
+    const put = () => s3().send(new PutObjectCommand({ Bucket, Key: 'raw/once', Body: 'x', IfNoneMatch: '*' }));
+    expect(await refused(put())).toBe('accepted');
+    expect(await refused(put())).toBe('PreconditionFailed');
+  });
+
+  test('a presigned link serves what it was signed for, until it ends', async () => {
+    await s3().send(new PutObjectCommand({ Bucket, Key: 't/a/file', Body: 'content' }));
+    const command = new GetObjectCommand({
+      Bucket,
+      Key: 't/a/file',
+      ResponseContentDisposition: `attachment; filename="a (1).txt"; filename*=UTF-8''%E8%A6%8B.txt`,
+      ResponseContentType: 'text/plain',
+    });
+    const link = await getSignedUrl(s3('api'), command, { expiresIn: 300 });
+    const answer = await fetch(link);
+    expect(await answer.text()).toBe('content');
+    expect(answer.headers.get('content-type')).toBe('text/plain');
+    expect(answer.headers.get('content-disposition')).toContain("filename*=UTF-8''%E8%A6%8B.txt");
+    expect((await fetch(link.replace('t/a/file', 't/b/file'))).status).toBe(403);
+    expect((await fetch(link.replace('X-Amz-Expires=300', 'X-Amz-Expires=3000'))).status).toBe(403);
+    const old = await getSignedUrl(s3('api'), command, { expiresIn: 1, signingDate: new Date(Date.now() - 2000) });
+    expect((await fetch(old)).status).toBe(403);
+    const forbidden = await getSignedUrl(s3('authorise'), command, { expiresIn: 300 });
+    expect((await fetch(forbidden)).status).toBe(403);
+    expect((await fetch(`${engine.endpoints.s3}/mail/t/a/file`)).status).toBe(403);
+  });
+});
+
+describe('SQS and SNS', () => {
+  const receive = async (queue: string, options: { VisibilityTimeout?: number; WaitTimeSeconds?: number } = {}) =>
+    (await sqs().send(new ReceiveMessageCommand({ QueueUrl: url(queue), MaxNumberOfMessages: 10, ...options }))).Messages ?? [];
+  const done = (queue: string, { ReceiptHandle }: Message) => sqs().send(new DeleteMessageCommand({ QueueUrl: url(queue), ReceiptHandle }));
+
+  test('a message that is not deleted comes again, and after its last try lies in the dead-letter queue', async () => {
+    await sqs('api').send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'poison ü' }));
+    for (let count = 1; count <= 5; count++) {
+      const [message] = await receive('imports', { VisibilityTimeout: 1, WaitTimeSeconds: 5 });
+      expect(message?.Attributes?.ApproximateReceiveCount).toBe(String(count));
+      const QueueUrl = url('imports');
+      await sqs().send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle: message?.ReceiptHandle, VisibilityTimeout: 0 }));
+    }
+    expect(await receive('imports')).toEqual([]);
+    const [dead] = await receive('imports-dead');
+    expect(dead?.Body).toBe('poison ü');
+    await done('imports-dead', dead as Message);
+  });
+
+  test('a taken message is hidden until its visibility ends, and an old receipt no longer deletes it', async () => {
+    await sqs().send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'x' }));
+    const [first] = await receive('imports', { VisibilityTimeout: 1 });
+    expect(await receive('imports')).toEqual([]);
+    const [second] = await receive('imports', { VisibilityTimeout: 30, WaitTimeSeconds: 5 });
+    await done('imports', first as Message);
+    const { Attributes } = await sqs().send(new GetQueueAttributesCommand({ QueueUrl: url('imports'), AttributeNames: ['All'] }));
+    expect(Attributes?.ApproximateNumberOfMessagesNotVisible).toBe('1');
+    await done('imports', second as Message);
+  });
+
+  test('a caller that hangs up while it waits takes no message with it', async () => {
+    const given = new AbortController();
+    const waiting = sqs().send(new ReceiveMessageCommand({ QueueUrl: url('imports'), WaitTimeSeconds: 20 }), { abortSignal: given.signal });
+    await new Promise((wait) => setTimeout(wait, 100));
+    given.abort();
+    await refused(waiting);
+    await new Promise((wait) => setTimeout(wait, 100));
+    await sqs().send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'y' }));
+    const [message] = await receive('imports');
+    expect(message?.Attributes?.ApproximateReceiveCount).toBe('1');
+    await done('imports', message as Message);
+  });
+
+  test('what SQS refuses is refused: too large, unfit characters, no grant, no such queue', async () => {
+    const send = (MessageBody: string, queue = 'imports', caller = 'api') =>
+      refused(sqs(caller).send(new SendMessageCommand({ QueueUrl: url(queue), MessageBody })));
+    expect(await send('x'.repeat(1024 * 1024))).toBe('accepted');
+    expect(await send('x'.repeat(1024 * 1024 + 1))).toBe('InvalidParameterValue');
+    expect(await send('\u0000')).toBe('InvalidMessageContents');
+    expect(await send('x', 'imports', 'authorise')).toBe('AccessDenied');
+    const QueueUrl = url('imports')?.replace('imports', 'nothing');
+    expect(await refused(sqs().send(new SendMessageCommand({ QueueUrl, MessageBody: 'x' })))).toBe('QueueDoesNotExist');
+    for (const message of await receive('imports')) await done('imports', message);
+  });
+
+  test("a notification arrives in the subscribed queue in SNS's envelope", async () => {
+    const sns = new SNSClient(config(engine.endpoints.sns));
+    const { MessageId } = await sns.send(new PublishCommand({ TopicArn: resourceValues(engine).arrivals, Message: '{"a":1}' }));
+    const [message] = await receive('inbound');
+    expect(JSON.parse(message?.Body ?? '')).toMatchObject({ Type: 'Notification', MessageId, Message: '{"a":1}' });
+    await done('inbound', message as Message);
+  });
+});
+
+describe('KMS', () => {
+  const kms = (caller?: string) => new KMSClient(config(engine.endpoints.kms, caller));
+
+  test('a data key opens only with the encryption context it was made with', async () => {
+    const EncryptionContext = { tenant: 'a', purpose: 'mail' };
+    const made = await kms('create-tenant').send(
+      new GenerateDataKeyCommand({ KeyId: engine.keyArn, KeySpec: 'AES_256', EncryptionContext }),
+    );
+    const decrypt = (context: Record<string, string>) =>
+      kms('api').send(new DecryptCommand({ CiphertextBlob: made.CiphertextBlob, EncryptionContext: context }));
+    expect((await decrypt({ purpose: 'mail', tenant: 'a' })).Plaintext).toEqual(made.Plaintext);
+    expect(await refused(decrypt({ tenant: 'b', purpose: 'mail' }))).toBe('InvalidCiphertextException');
+    expect(await refused(decrypt({}))).toBe('InvalidCiphertextException');
+    expect(statSync(join(dir, 'key.json')).mode & 0o777).toBe(0o600);
+  });
+
+  test('what was encrypted is decrypted; a function without the grant is refused', async () => {
+    const { CiphertextBlob } = await kms().send(new EncryptCommand({ KeyId: engine.keyArn, Plaintext: Buffer.from('secret') }));
+    const { Plaintext } = await kms().send(new DecryptCommand({ CiphertextBlob, KeyId: engine.keyArn }));
+    expect(Buffer.from(Plaintext ?? []).toString()).toBe('secret');
+    expect(await refused(kms('ingest-mail').send(new DecryptCommand({ CiphertextBlob })))).toBe('AccessDenied');
+  });
+});
+
+describe('SES', () => {
+  const send = (raw: string, options: { Source?: string; Destinations?: string[]; caller?: string } = {}) =>
+    new SESClient(config(engine.endpoints.ses, options.caller ?? 'api')).send(
+      new SendRawEmailCommand({ RawMessage: { Data: Buffer.from(raw) }, Source: options.Source, Destinations: options.Destinations }),
+    );
+  const mail = 'From: Product <no-reply@mail.example.com>\r\nTo: a@example.org\r\nSubject: Code\r\nMessage-ID: <own@x>\r\n\r\nBody\r\n';
+
+  test('what goes out is kept and shown, with the Message-ID that SES sets', async () => {
+    const { MessageId } = await send(mail);
+    const listed = (await (await fetch(`${engine.outbox}/outbox`)).json()) as { id: string }[];
+    expect(listed.at(-1)).toMatchObject({ id: MessageId, destinations: ['a@example.org'], subject: 'Code' });
+    const raw = await (await fetch(`${engine.outbox}/outbox/${MessageId}`)).text();
+    expect(raw).toContain(`Message-ID: <${MessageId}@`);
+    expect(raw).not.toContain('own@x');
+    expect(raw).toMatch(/\r\n\r\nBody\r\n$/);
+    expect((await fetch(`${engine.outbox}/outbox/..%2Fkey`)).status).toBe(404);
+  });
+
+  test('a sender outside the verified domain, 51 recipients and more than 10 MB are refused', async () => {
+    expect(await refused(send(mail.replace('no-reply@mail.', 'no-reply@evil.')))).toBe('MessageRejected');
+    expect(await refused(send(mail, { Source: 'x@example.net' }))).toBe('MessageRejected');
+    const many = (n: number) => Array.from({ length: n }, (_, i) => `a${i}@example.org`);
+    expect(await refused(send(mail, { Destinations: many(50) }))).toBe('accepted');
+    expect(await refused(send(mail, { Destinations: many(51) }))).toBe('MessageRejected');
+    expect(await refused(send(mail + 'x'.repeat(10 * 1024 * 1024)))).toBe('InvalidParameterValue');
+    expect(await refused(send(mail, { caller: 'ingest-mail' }))).toBe('AccessDenied');
+  });
+});
+
+test('the engine is reachable on loopback alone', async () => {
+  const outside = Object.values(networkInterfaces())
+    .flat()
+    .filter((net) => net?.family === 'IPv4' && !net.internal);
+  const ports = [...Object.values(engine.endpoints), engine.outbox].map((endpoint) => new URL(endpoint).port);
+  for (const port of ports) {
+    expect(await refused(fetch(`http://127.0.0.1:${port}/`))).toBe('accepted');
+    for (const net of outside) expect(await refused(fetch(`http://${net?.address}:${port}/`))).not.toBe('accepted');
+  }
+});
+
+test('objects, messages and the key are there after kill -9; a message in flight is free again at once', async () => {
+  await s3().send(new PutObjectCommand({ Bucket, Key: 'raw/kept', Body: 'kept' }));
+  await sqs().send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'taken' }));
+  await sqs().send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'waiting' }));
+  await sqs().send(new ReceiveMessageCommand({ QueueUrl: url('imports'), MaxNumberOfMessages: 1 }));
+  const { keyArn } = engine;
+  process.kill(engine.pid, 'SIGKILL');
+  await engine.ended;
+  engine = await start();
+  expect(engine.keyArn).toBe(keyArn);
+  const kept = await s3().send(new GetObjectCommand({ Bucket, Key: 'raw/kept' }));
+  expect(await kept.Body?.transformToString()).toBe('kept');
+  const { Messages } = await sqs().send(new ReceiveMessageCommand({ QueueUrl: url('imports'), MaxNumberOfMessages: 10 }));
+  expect(Messages?.map(({ Body }) => Body).sort()).toEqual(['taken', 'waiting']);
+});
