@@ -211,7 +211,9 @@ function schemaOf(row: FieldRow): z.ZodType {
   return row.kind === 'parent' ? z.string().max(40) : line(MAX_NAME_CHARS);
 }
 
-const isRequired = (row: FieldRow) => row.kind === 'parent' || row.kind === 'choice';
+function isRequired(row: FieldRow): boolean {
+  return row.kind === 'parent' || row.kind === 'choice';
+}
 
 function exampleOf(row: FieldRow): FieldValue {
   if (row.kind === 'choice') return row.initially;
