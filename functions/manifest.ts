@@ -16,10 +16,10 @@ export type Queue = {
 export const resources = {
   table: { kind: 'table', ...tableDefinition },
   /**
-   * `raw/`: mail as SES stored it, kept as long as its message. `held/`: mail that was not taken, gone after 30 days (R-12).
+   * `raw/`: mail as SES stored it, kept as long as its message; what was not filed is swept after 30 days (R-12).
    * `t/<tenant>/`: what the product made: extracted attachments, imports and their reports.
    */
-  mail: { kind: 'bucket', expire: [{ prefix: 'held/', days: 30 }] },
+  mail: { kind: 'bucket' },
   /** Wraps each tenant's data key. */
   key: { kind: 'key' },
   /** Mail on its way in: SES's notifications, and replays of held mail. */
@@ -31,7 +31,7 @@ export const resources = {
 
 type Resource =
   | ({ kind: 'table' } & typeof tableDefinition)
-  | { kind: 'bucket'; expire: readonly { prefix: string; days: number }[] }
+  | { kind: 'bucket' }
   | { kind: 'key' }
   | Queue
   | { kind: 'topic'; queue: string };
@@ -90,9 +90,8 @@ export const functions = {
     memory: 1769,
     uses: [
       { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
-      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 'held/*', 't/*'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
       { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
-      { on: 'mail', actions: ['DeleteObject'], prefixes: ['held/*'] },
       { on: 'key', actions: ['Decrypt'] },
       { on: 'inbound', actions: ['SendMessage'] },
       { on: 'imports', actions: ['SendMessage'] },
@@ -115,9 +114,19 @@ export const functions = {
     memory: 1769,
     uses: [
       { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
-      { on: 'mail', actions: ['GetObject', 'PutObject', 'DeleteObject'], prefixes: ['raw/*', 'held/*'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*'] },
     ],
     threads: [parseThread],
+  },
+  'sweep-raw-mail': {
+    entry: 'functions/sweep-raw-mail/handler.ts',
+    trigger: { kind: 'schedule', every: '1 days' },
+    timeout: 300,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query', 'DeleteItem'] },
+      { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*'] },
+    ],
   },
   'run-import': {
     entry: 'functions/run-import/handler.ts',

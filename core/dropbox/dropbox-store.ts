@@ -8,13 +8,13 @@ import { may, type Viewer } from '../member/viewer.ts';
 import { isNew, type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { dropboxKey, memberKey } from '../table/keys.ts';
 import type { Vault } from '../tenant/data-key-store.ts';
-import type { Dropbox, dropboxPatch } from './dropbox.ts';
+import type { Dropbox, dropboxPatch, Visibility } from './dropbox.ts';
 
 /** What the functions here work with: the table, the vault, and the domain SES receives for. */
 export type DropboxStore = { table: Table; vault: Vault; mailDomain: string };
 
-/** A member's own dropbox with its address in clear. */
-export type OwnDropbox = { dropbox: Dropbox; address: string };
+/** A member's own dropbox, its address in clear, and who sees what comes through it (kept on the member: readers look there). */
+export type OwnDropbox = { dropbox: Dropbox; address: string; visibility: Visibility };
 
 /** The dropbox behind a recipient's address, whoever's it is; undefined when there is none. For the mail path. */
 export function findDropbox(table: Table, address: string): Promise<Dropbox | undefined> {
@@ -32,7 +32,7 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
     if (member?.dropbox && member.dropboxSealed) {
       const dropbox = await store.table.get<Dropbox>(dropboxKey(member.dropbox));
       const address = await store.vault.open(viewer.tenant, purposeOf(viewer), member.dropboxSealed);
-      if (dropbox && !dropbox.retiredAt && address) return { dropbox, address };
+      if (dropbox && !dropbox.retiredAt && address) return { dropbox, address, visibility: member.dropboxVisibility ?? 'record' };
       if (!address) throw new Error('a dropbox address does not open with its tenant key');
       continue; // Regenerated between the two reads.
     }
@@ -46,7 +46,6 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
       pattern: 'contacts-then-leads',
       createIn: 'leads',
       severalRecords: 'all',
-      visibility: 'record',
       senders: [{ id: sha256(viewer.email).slice(0, 12), address: viewer.email, addedAt: at, verifiedAt: at }],
       createdAt: at,
       version: 1,
@@ -55,7 +54,7 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
       { put: { ...dropboxKey(dropbox.hash), ...dropbox }, condition: isNew },
       pointTo(viewer, fresh, 'attribute_not_exists(dropbox) AND #profile = :profile', { ':profile': viewer.profile.id }),
     ]);
-    if (made) return { dropbox, address: fresh.address };
+    if (made) return { dropbox, address: fresh.address, visibility: 'record' };
   }
 }
 
@@ -65,7 +64,7 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
  */
 export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date): Promise<OwnDropbox> {
   for (;;) {
-    const { dropbox: old } = await ownDropbox(store, viewer, now);
+    const { dropbox: old, visibility } = await ownDropbox(store, viewer, now);
     const at = now.toISOString();
     const fresh = await newAddress(store, viewer);
     const dropbox: Dropbox = { ...old, ...fresh.identity, createdAt: at, version: old.version + 1 };
@@ -91,7 +90,7 @@ export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date)
         after: { address: dropbox.hash.slice(0, 8) },
       }),
     ]);
-    if (done) return { dropbox, address: fresh.address };
+    if (done) return { dropbox, address: fresh.address, visibility };
   }
 }
 
@@ -115,24 +114,34 @@ export async function patchDropbox(
       'Changing the search pattern needs permission on both leads and contacts. Ask an administrator.',
     );
   }
-  const names = Object.keys(patch);
-  if (names.length === 0) return own;
+  const before = { ...own.dropbox, visibility: own.visibility };
+  const after = { ...before, ...patch };
+  const changed = Object.keys(patch) as (keyof typeof patch)[];
   const dropbox = await changeDropbox(
     store.table,
     own.dropbox,
     {
-      update: `SET ${names.map((_, i) => `#n${i} = :v${i}`).join(', ')}`,
-      names: Object.fromEntries(names.map((name, i) => [`#n${i}`, name])),
-      values: Object.fromEntries(Object.values(patch).map((value, i) => [`:v${i}`, value])),
+      update: 'SET pattern = :pattern, createIn = :createIn, severalRecords = :several',
+      values: { ':pattern': after.pattern, ':createIn': after.createIn, ':several': after.severalRecords },
     },
     {
       action: 'dropbox.change',
-      before: Object.fromEntries(names.map((name) => [name, own.dropbox[name as keyof Dropbox]])),
+      before: Object.fromEntries(changed.map((name) => [name, before[name]])),
       after: patch,
     },
     now,
+    [
+      {
+        update: memberKey(viewer.tenant, viewer.member),
+        with: {
+          update: 'SET dropboxVisibility = :visibility',
+          condition: 'attribute_exists(pk)',
+          values: { ':visibility': after.visibility },
+        },
+      },
+    ],
   );
-  return { ...own, dropbox };
+  return { ...own, dropbox, visibility: after.visibility };
 }
 
 export const mayEditPattern = (viewer: Viewer) => may(viewer, 'leads', 'view') && may(viewer, 'contacts', 'view');
@@ -144,6 +153,7 @@ export async function changeDropbox(
   change: Update,
   audit: { action: string; before?: unknown; after?: unknown },
   now: Date,
+  more: Write[] = [],
 ): Promise<Dropbox> {
   const done = await tryTransact(table, [
     {
@@ -156,6 +166,7 @@ export async function changeDropbox(
       },
     },
     auditEntry(dropbox.tenant, { at: now.toISOString(), actor: dropbox.member, subject: `member:${dropbox.member}`, ...audit }),
+    ...more,
   ]);
   if (!done) throw conflict('changed-meanwhile', 'Your dropbox was changed in the same moment. Read it again.');
   return (await table.get<Dropbox>(dropboxKey(dropbox.hash))) as Dropbox;

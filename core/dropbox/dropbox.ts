@@ -11,6 +11,8 @@ export const severalRecords = z.enum(['all', 'newest']);
 /** Who sees dropbox mail: whoever may read the record, or as the owner's sharing type says (R-40). */
 export const visibility = z.enum(['record', 'sharing']);
 
+export type Visibility = z.infer<typeof visibility>;
+
 /** An address the owner may send from. It counts once `verifiedAt` is there (R-2). */
 export type RegisteredSender = {
   id: string;
@@ -39,7 +41,6 @@ export type Dropbox = {
   pattern: z.infer<typeof pattern>;
   createIn: z.infer<typeof createIn>;
   severalRecords: z.infer<typeof severalRecords>;
-  visibility: z.infer<typeof visibility>;
   senders: RegisteredSender[];
   createdAt: string;
   version: number;

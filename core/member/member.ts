@@ -18,6 +18,8 @@ export type Member = {
   dropbox?: string;
   /** The current dropbox address itself, sealed with the tenant's data key. */
   dropboxSealed?: string;
+  /** Who sees dropbox mail (R-40); `record` when not set. Kept here, where readers of mail look for its owner. */
+  dropboxVisibility?: 'record' | 'sharing';
   version: number;
 };
 

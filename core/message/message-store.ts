@@ -1,9 +1,21 @@
 import type { TenantId } from '../ids.ts';
 import type { Item, Table } from '../table/client.ts';
-import { type Channel, copyKey, holderKey, messageKey, messagePartition, receiptKey, threadPartition, timelineKey } from '../table/keys.ts';
+import {
+  type Channel,
+  copyKey,
+  holderKey,
+  messageKey,
+  messagePartition,
+  receiptKey,
+  recordAddressKey,
+  threadPartition,
+  timelineKey,
+} from '../table/keys.ts';
 import type { Copy, Message, TimelineEntry } from './message.ts';
 
 type Receipt = { receivedAt: string };
+/** A record, and the address it was found by. */
+type Tie = { record: string; module: string; address: string };
 
 /**
  * Fixes when a message was received, which stands in keys: the first to write it decides, all later tries read it back.
@@ -14,9 +26,17 @@ export async function fixReceipt(table: Table, tenant: TenantId, thread: string,
   return { receivedAt: existing?.receivedAt ?? receivedAt, first: existing === undefined };
 }
 
-/** Notes on the record that this owner has mail there, so that readers know whose timelines to merge. */
-export async function noteHolder(table: Table, tenant: TenantId, record: string, owner: string, channel: Channel): Promise<void> {
-  await table.put({ ...holderKey(tenant, record, owner, channel), owner, channel });
+/**
+ * Notes on the record that this owner has mail there, so that readers know whose timelines to merge; and beside the
+ * address that was looked up, so that the next mail need not.
+ */
+export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, owner: string, channel: Channel): Promise<void> {
+  await table.put({ ...holderKey(tenant, tie.record, owner, channel), owner, channel });
+  await table.update(recordAddressKey(tenant, tie.address, tie.module, tie.record), {
+    update: 'ADD holders :owner',
+    condition: 'attribute_exists(pk)',
+    values: { ':owner': new Set([owner]) },
+  });
 }
 
 export async function putTimelineEntry(
@@ -52,11 +72,6 @@ export async function readMessage(table: Table, tenant: TenantId, id: string): P
 }
 
 /** Messages of a thread, as far as they were begun: callers look whether each is there and may be seen. */
-export function readThread(
-  table: Table,
-  tenant: TenantId,
-  thread: string,
-  limit: number,
-): Promise<{ items: { message: string; receivedAt: string }[]; more: boolean }> {
-  return table.page({ pk: threadPartition(tenant, thread), limit });
+export function readThread(table: Table, tenant: TenantId, thread: string): Promise<{ message: string; receivedAt: string }[]> {
+  return table.all({ pk: threadPartition(tenant, thread) });
 }

@@ -56,3 +56,41 @@ export const timelineReturned = z.object({
   attachmentsOmitted: z.boolean().optional(),
   owner: z.string(),
 });
+
+const addressReturned = z.object({ address: z.string(), name: z.string() });
+
+/** One mail as its reader gets it. */
+export const messageReturned = z.object({
+  id: z.string(),
+  thread: z.string(),
+  receivedAt: z.string(),
+  date: z.string().optional(),
+  direction: z.enum(['sent', 'received']),
+  subject: z.string(),
+  from: z.array(addressReturned),
+  to: z.array(addressReturned),
+  cc: z.array(addressReturned),
+  replyTo: z.array(addressReturned),
+  headers: z
+    .array(z.tuple([z.string(), z.string()]))
+    .meta({ description: 'Name and decoded value, in order; dropbox addresses are left out' }),
+  text: z.string(),
+  textTruncated: z.boolean().optional().meta({ description: 'The text goes on in the raw source' }),
+  html: z.string().optional().meta({ description: 'Sanitised; show it in a sandboxed frame. Remote images are blocked' }),
+  blockedRemoteImages: z.number().optional(),
+  attachments: z.array(
+    z.object({
+      index: z.number(),
+      filename: z.string(),
+      contentType: z.string(),
+      size: z.number(),
+      inline: z.boolean(),
+      contentId: z.string().optional(),
+    }),
+  ),
+  attachmentsOmitted: z.boolean().optional().meta({ description: 'They were over 10 MB together and were left out' }),
+  automatic: z.string().optional().meta({ description: 'By which sign it counts as automatic mail' }),
+  records: z
+    .array(z.object({ module: z.string(), id: z.string() }))
+    .meta({ description: 'Those it is tied to, as far as you may read them' }),
+});

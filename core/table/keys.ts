@@ -7,6 +7,7 @@ import type { TenantId } from '../ids.ts';
  * |---------------------------------|-------------------------|-----------------------------------|
  * | dropbox, by secret address      | A#sha256(address)       | DROPBOX                           |
  * | confirmation of a login address | C#sha256(code)          | CONFIRMATION                      |
+ * | raw mail to be swept            | X#yyyy-mm-dd            | delivery                          |
  * | tenant                          | T#t#                    | TENANT                            |
  * | the tenant's data key           | T#t#                    | KEY                               |
  * | profile                         | T#t#                    | P#profile                         |
@@ -31,7 +32,7 @@ import type { TenantId } from '../ids.ts';
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`, so that an IAM condition on dynamodb:LeadingKeys can hold the line too.
- * `A#` and `C#` are reached only by who knows the secret that is hashed in them.
+ * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by the sweep.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
@@ -42,6 +43,9 @@ const CHANNEL: Record<Channel, string> = { dropbox: 'd' };
 
 export const dropboxKey = (addressHash: string): Key => ({ pk: `A#${addressHash}`, sk: 'DROPBOX' });
 export const confirmationKey = (codeHash: string): Key => ({ pk: `C#${codeHash}`, sk: 'CONFIRMATION' });
+
+export const sweepPartition = (day: string) => `X#${day}`;
+export const sweepKey = (day: string, delivery: string): Key => ({ pk: sweepPartition(day), sk: delivery });
 
 export const tenantPartition = (t: TenantId) => `T#${t}#`;
 export const tenantKey = (t: TenantId): Key => ({ pk: tenantPartition(t), sk: 'TENANT' });

@@ -2,7 +2,7 @@ import type { Viewer } from '../../core/member/viewer.ts';
 
 /** A request as an operation sees it: checked by its route's schemas, and whom it is for. */
 export type Call<Query = Record<string, unknown>, Body = unknown> = {
-  /** Undefined on open routes alone; `viewerOf` narrows it. */
+  /** For whom it is. Open routes have none and must not look. */
   viewer: Viewer;
   /** Id of the API token the caller came with. */
   token: string;

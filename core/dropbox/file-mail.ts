@@ -1,0 +1,121 @@
+import { stableId, type TenantId } from '../ids.ts';
+import { MAX_ATTACHMENT_BYTES } from '../limits.ts';
+import type { Delivery } from '../message/delivery.ts';
+import type { TimelineEntry } from '../message/message.ts';
+import { fixReceipt, noteHolder, putCopy, putMessage, putTimelineEntry, readCopy, readMessage } from '../message/message-store.ts';
+import type { ParsedMail } from '../message/parsed-mail.ts';
+import type { AddressLink } from '../record/address-store.ts';
+import { createFromMail } from '../record/record-store.ts';
+import type { Table } from '../table/client.ts';
+import { type Activity, putActivity } from './activity-store.ts';
+import type { Plan } from './plan-ties.ts';
+
+export type Filing = {
+  tenant: TenantId;
+  owner: string;
+  delivery: Delivery;
+  mail: ParsedMail;
+  rawSize: number;
+  message: string;
+  thread: string;
+  plan: Plan;
+  activity: Omit<Activity, 'outcome'>;
+};
+
+type Filed = { outcome: 'filed' | 'created' | 'duplicate'; usesRaw: boolean };
+
+const CHANNEL = 'dropbox';
+
+/**
+ * Files a mail, each step idempotent, keys from content alone, the commit marker last:
+ * receipt time fixed, records created, timelines, activity, message, and the owner's copy, which makes it count.
+ * Five write units for a mail with one match: each item stays below the kilobyte that one unit pays for.
+ */
+export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
+  const { tenant, owner, delivery, message, thread } = filing;
+  const receipt = await fixReceipt(table, tenant, thread, message, delivery.receivedAt);
+  if (!receipt.first) {
+    const copy = await readCopy(table, tenant, message, owner);
+    if (copy) return settledBefore(table, filing, copy.delivery);
+  }
+
+  const ties = [...filing.plan.ties, ...(await createRecords(table, filing, receipt.receivedAt))];
+  const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message }));
+  const entry = timelineEntry(filing, receipt.receivedAt);
+  for (const tie of ties) {
+    if (!tie.holders?.has(owner)) await noteHolder(table, tenant, tie, owner, CHANNEL);
+    await putTimelineEntry(table, tenant, tie.record, CHANNEL, entry);
+  }
+
+  const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
+  const attachmentsOmitted = entry.attachmentsOmitted;
+  await putActivity(table, tenant, owner, { ...filing.activity, outcome, message, records, attachmentsOmitted });
+  const stored = await putMessage(table, tenant, {
+    id: message,
+    thread,
+    rawKey: delivery.rawKey,
+    rawSize: filing.rawSize,
+    receivedAt: receipt.receivedAt,
+    automatic: filing.mail.automatic,
+    attachmentsOmitted,
+  });
+  const copy = await putCopy(table, tenant, {
+    message,
+    member: owner,
+    channel: CHANNEL,
+    direction: 'sent',
+    receivedAt: receipt.receivedAt,
+    delivery: delivery.id,
+    records: records.map(({ module, id }) => ({ module, id })),
+  });
+  if (copy.delivery !== delivery.id) return settledBefore(table, filing, copy.delivery);
+  return { outcome, usesRaw: stored.rawKey === delivery.rawKey };
+}
+
+/** The copy is there: by an earlier try of this delivery, or by another delivery of the same mail, a duplicate. */
+async function settledBefore(table: Table, { tenant, owner, delivery, message, activity }: Filing, by: string): Promise<Filed> {
+  const stored = await readMessage(table, tenant, message);
+  const usesRaw = stored?.message.rawKey === delivery.rawKey;
+  if (by === delivery.id) return { outcome: 'filed', usesRaw };
+  await putActivity(table, tenant, owner, { ...activity, outcome: 'duplicate', message, skipped: undefined });
+  return { outcome: 'duplicate', usesRaw };
+}
+
+async function createRecords(table: Table, { tenant, owner, message, plan }: Filing, receivedAt: string): Promise<AddressLink[]> {
+  const made: AddressLink[] = [];
+  for (const { module, recipient, possibleDuplicateOf } of plan.creations) {
+    const { address, name } = recipient;
+    const id = stableId(receivedAt, message, module, address);
+    made.push(await createFromMail(table, { tenant, module, id, address, name, owner, message, at: receivedAt, possibleDuplicateOf }));
+  }
+  return made;
+}
+
+/** What lists show of the mail. Texts are cut by bytes: a Japanese character has three, and the item must stay below 1 KB. */
+function timelineEntry({ mail, message, owner, delivery }: Filing, receivedAt: string): TimelineEntry {
+  const attached = mail.attachments.filter((attachment) => !attachment.inline);
+  const decodedBytes = mail.attachments.reduce((sum, attachment) => sum + attachment.size, 0);
+  const omitted = decodedBytes > MAX_ATTACHMENT_BYTES;
+  return {
+    message,
+    owner,
+    receivedAt,
+    direction: 'sent',
+    subject: clipBytes(mail.subject, 240),
+    from: mail.from[0]?.address ?? delivery.source,
+    to: mail.to.slice(0, 2).map(({ address }) => clipBytes(address, 80)),
+    date: mail.date,
+    snippet: clipBytes(mail.text.slice(0, 400).replace(/\s+/g, ' ').trim(), 150),
+    attachments: omitted ? 0 : attached.length,
+    attachmentsOmitted: omitted ? true : undefined,
+  };
+}
+
+/** The longest beginning of at most so many bytes of UTF-8 that cuts no character. */
+function clipBytes(text: string, bytes: number): string {
+  const buffer = Buffer.from(text);
+  if (buffer.length <= bytes) return text;
+  let end = bytes;
+  while (end > 0 && ((buffer[end] ?? 0) & 0xc0) === 0x80) end--;
+  return buffer.toString('utf8', 0, end);
+}

@@ -1,0 +1,54 @@
+import type { TenantId } from '../ids.ts';
+import { HELD_DAYS } from '../limits.ts';
+import type { Delivery } from '../message/delivery.ts';
+import type { Message } from '../message/message.ts';
+import type { Table } from '../table/client.ts';
+import { activityKey, messageKey, sweepKey, sweepPartition } from '../table/keys.ts';
+import type { Activity } from './activity-store.ts';
+
+/** Whom a raw mail was for: their activity says what became of it. */
+export type RawOwner = { tenant: TenantId; member: string; activity: string };
+type Sweep = { delivery: string; rawKey: string; owners: RawOwner[] };
+
+const DAY_MS = 86_400_000;
+/** Days looked back: a schedule that failed for a week loses nothing. */
+const LOOK_BACK_DAYS = 7;
+
+/** Notes that nobody's message needs this raw mail now, to be looked at again when its thirty days are over. */
+export async function sweepLater(table: Table, delivery: Delivery, owners: RawOwner[]): Promise<void> {
+  const day = dayOf(Date.parse(delivery.receivedAt) + (HELD_DAYS + 1) * DAY_MS);
+  const sweep: Sweep = { delivery: delivery.id, rawKey: delivery.rawKey, owners };
+  await table.put({ ...sweepKey(day, delivery.id), ...sweep });
+}
+
+/** Deletes the raw mail whose time is over and that no message points to (a replay may have filed it meanwhile). */
+export async function sweepRawMail(
+  table: Table,
+  deleteRaw: (key: string) => Promise<void>,
+  now: Date,
+): Promise<{ deleted: number; kept: number }> {
+  const counts = { deleted: 0, kept: 0 };
+  for (let back = LOOK_BACK_DAYS; back >= 0; back--) {
+    const day = dayOf(now.getTime() - back * DAY_MS);
+    for (const sweep of await table.all<Sweep>({ pk: sweepPartition(day) })) {
+      if (await isUsed(table, sweep)) counts.kept++;
+      else {
+        await deleteRaw(sweep.rawKey);
+        counts.deleted++;
+      }
+      await table.delete(sweepKey(day, sweep.delivery));
+    }
+  }
+  return counts;
+}
+
+async function isUsed(table: Table, { rawKey, owners }: Sweep): Promise<boolean> {
+  for (const { tenant, member, activity } of owners) {
+    const entry = await table.get<Activity>(activityKey(tenant, member, activity));
+    const message = entry?.message && (await table.get<Message>(messageKey(tenant, entry.message)));
+    if (message && message.rawKey === rawKey) return true;
+  }
+  return false;
+}
+
+const dayOf = (time: number) => new Date(time).toISOString().slice(0, 10);

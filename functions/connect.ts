@@ -1,0 +1,50 @@
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { KMSClient } from '@aws-sdk/client-kms';
+import { S3Client } from '@aws-sdk/client-s3';
+import { SESClient } from '@aws-sdk/client-ses';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { JobQueue } from '../core/job/send.ts';
+import { MailBucket } from '../core/message/raw-mail.ts';
+import { Outbound } from '../core/outbound/send.ts';
+import { Table } from '../core/table/client.ts';
+import { Vault } from '../core/tenant/data-key-store.ts';
+import { environmentNames, type ResourceName, type Settings } from './manifest.ts';
+
+/**
+ * Clients and stores of this process, each built once, when first asked for. A function that asks for a resource its
+ * manifest row does not name finds no variable for it and fails at once, here as on AWS.
+ */
+export const table = once(() => new Table(new DynamoDBClient({}), nameOf('table')));
+export const mailBucket = once(() => new MailBucket(new S3Client({ forcePathStyle: isLocal('S3') }), nameOf('mail')));
+export const kms = once(() => new KMSClient({}));
+export const keyId = () => nameOf('key');
+export const vault = once(() => new Vault(kms(), table()));
+export const outbound = once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
+export const inboundQueue = once(() => new JobQueue(sqs(), nameOf('inbound')));
+export const importsQueue = once(() => new JobQueue(sqs(), nameOf('imports')));
+
+/** A setting of the deployment. */
+export function setting(name: keyof Settings): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`the environment lacks ${name}`);
+  return value;
+}
+
+const sqs = once(() => new SQSClient(isLocal('SQS') ? { useQueueUrlAsEndpoint: false } : {}));
+
+function nameOf(resource: ResourceName): string {
+  const value = process.env[environmentNames[resource]];
+  if (!value) throw new Error(`this function has no use of "${resource}" in the manifest`);
+  return value;
+}
+
+/** The local engines need two settings that AWS does not: buckets in the path, and queues at one endpoint. */
+const isLocal = (service: string) => process.env[`AWS_ENDPOINT_URL_${service}`] !== undefined;
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

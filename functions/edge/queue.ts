@@ -1,0 +1,31 @@
+import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
+import { errorForLog, log } from './log.ts';
+
+/** A job from the queue: its body, and which try this is, from 1. */
+export type Job = { body: unknown; attempt: number };
+
+/**
+ * A Lambda handler that does the jobs of a batch one after the other and reports those that failed, so that only they
+ * come again. When less than `needsMs` is left for the next job, the rest goes back untouched: a slow neighbour costs
+ * one redelivery, never a half-done job.
+ */
+export function queueHandler(handle: (job: Job) => Promise<void>, needsMs: number) {
+  return async (event: SQSEvent, context: Context): Promise<SQSBatchResponse> => {
+    const failed: string[] = [];
+    for (const record of event.Records) {
+      if (context.getRemainingTimeInMillis() < needsMs || !(await isDone(record, handle))) failed.push(record.messageId);
+    }
+    return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
+  };
+}
+
+async function isDone(record: SQSRecord, handle: (job: Job) => Promise<void>): Promise<boolean> {
+  const attempt = Number(record.attributes.ApproximateReceiveCount);
+  try {
+    await handle({ body: JSON.parse(record.body), attempt });
+    return true;
+  } catch (error) {
+    log.error('job failed', { queueMessage: record.messageId, attempt, ...errorForLog(error) });
+    return false;
+  }
+}

@@ -1,0 +1,69 @@
+import middy from '@middy/core';
+import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import * as z from 'zod';
+import { findHeld } from '../../core/dropbox/held-store.ts';
+import { holdUnprocessed, ingest, ingestHeld, type Mailroom, type Outcome } from '../../core/dropbox/ingest.ts';
+import { asTenantId } from '../../core/ids.ts';
+import { PARSE_DEADLINE_MS } from '../../core/limits.ts';
+import { parseMail, UnreadableMail } from '../../core/message/parse-mail.ts';
+import { mailBucket, setting, table } from '../connect.ts';
+import { errorForLog, log } from '../edge/log.ts';
+import { type Job, queueHandler } from '../edge/queue.ts';
+import { resources } from '../manifest.ts';
+import { readDelivery } from './ses-notification.ts';
+
+/** Two parsers, each up to its deadline, and a few calls: less time than that is not enough to begin a mail. */
+const NEEDS_MS = 2 * PARSE_DEADLINE_MS + 5_000;
+
+/** A mail that ended the process (memory, time) leaves no error to catch: after this many tries it is not parsed again. */
+const PARSE_TRIES = resources.inbound.maxReceives - 2;
+
+const replayJob = z.object({ replay: z.object({ tenant: z.string(), member: z.string(), held: z.string() }) });
+
+/** When SES has stored a mail, or an owner wants a held one looked at again: take it in. */
+export const handler = middy<SQSEvent, SQSBatchResponse>().handler(queueHandler(takeIn, NEEDS_MS));
+
+async function takeIn({ body, attempt }: Job): Promise<void> {
+  const replay = replayJob.safeParse(body);
+  if (replay.success) return takeAgain(replay.data.replay, attempt);
+  const delivery = readDelivery(body);
+  if (!delivery) return log.info('not a mail', { attempt });
+  try {
+    report(await ingest(mailroom(attempt), delivery), delivery.id);
+  } catch (error) {
+    if (attempt < resources.inbound.maxReceives) throw error;
+    log.error('mail held after its last try', { delivery: delivery.id, ...errorForLog(error) });
+    report(await holdUnprocessed(mailroom(attempt), delivery), delivery.id);
+  }
+}
+
+async function takeAgain(wanted: { tenant: string; member: string; held: string }, attempt: number): Promise<void> {
+  const tenant = asTenantId(wanted.tenant);
+  const held = await findHeld(table(), tenant, wanted.member, wanted.held);
+  if (held?.state !== 'replaying') return;
+  const outcome = await ingestHeld(mailroom(attempt), tenant, wanted.member, held);
+  report(outcome ? [outcome] : [], held.delivery.id);
+}
+
+function mailroom(attempt: number): Mailroom {
+  return {
+    table: table(),
+    mailDomain: setting('MAIL_DOMAIN'),
+    readRaw: (key) => mailBucket().read(key),
+    readMail: async (raw) => (attempt > PARSE_TRIES ? undefined : readOrGiveUp(raw)),
+  };
+}
+
+async function readOrGiveUp(raw: Uint8Array) {
+  try {
+    return await parseMail(raw);
+  } catch (error) {
+    if (!(error instanceof UnreadableMail)) throw error;
+    log.warn('unreadable mail', { reason: error.reason, bytes: raw.length });
+    return undefined;
+  }
+}
+
+function report(outcomes: Outcome[], delivery: string): void {
+  for (const { outcome, reason } of outcomes) log.info('mail taken in', { delivery, outcome, reason });
+}

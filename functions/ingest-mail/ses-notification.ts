@@ -1,0 +1,52 @@
+import * as z from 'zod';
+import type { Delivery } from '../../core/message/delivery.ts';
+
+const verdict = z.object({ status: z.enum(['PASS', 'FAIL', 'GRAY', 'PROCESSING_FAILED', 'DISABLED']).catch('GRAY') }).optional();
+
+/** What SES publishes when a receipt rule's S3 action has a topic; only what is used. */
+const sesNotification = z.object({
+  notificationType: z.literal('Received'),
+  mail: z.object({ timestamp: z.iso.datetime({ offset: true }), source: z.string(), messageId: z.string().min(1).max(200) }),
+  receipt: z.object({
+    recipients: z.array(z.string()).max(100),
+    spamVerdict: verdict,
+    virusVerdict: verdict,
+    spfVerdict: verdict,
+    dkimVerdict: verdict,
+    dmarcVerdict: verdict,
+    action: z.object({ type: z.literal('S3'), objectKey: z.string() }),
+  }),
+});
+
+/** The envelope SNS puts around a message for SQS when raw delivery is off. */
+const snsEnvelope = z.object({ Type: z.literal('Notification'), Message: z.string() });
+
+/** A delivery out of the queue's message. `undefined` for SES's own set-up note ("AMAZON_SES_SETUP_NOTIFICATION") and the like. */
+export function readDelivery(body: unknown): Delivery | undefined {
+  const { Message } = snsEnvelope.parse(body);
+  const parsed = sesNotification.safeParse(asJson(Message));
+  if (!parsed.success) return undefined;
+  const { mail, receipt } = parsed.data;
+  return {
+    id: mail.messageId,
+    rawKey: receipt.action.objectKey,
+    receivedAt: new Date(mail.timestamp).toISOString(),
+    source: mail.source === '<>' ? '' : mail.source.toLowerCase(),
+    recipients: receipt.recipients.map((recipient) => recipient.toLowerCase()),
+    verdicts: {
+      spam: receipt.spamVerdict?.status ?? 'GRAY',
+      virus: receipt.virusVerdict?.status ?? 'GRAY',
+      spf: receipt.spfVerdict?.status ?? 'GRAY',
+      dkim: receipt.dkimVerdict?.status ?? 'GRAY',
+      dmarc: receipt.dmarcVerdict?.status ?? 'GRAY',
+    },
+  };
+}
+
+function asJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
