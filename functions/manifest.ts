@@ -52,7 +52,7 @@ export type Use = {
   on: ResourceName;
   /** IAM actions without their service: the grant on AWS, and the reason the function is told the resource's name. */
   actions: readonly string[];
-  /** For the bucket: the keys it may touch. */
+  /** The keys it may touch: of the bucket's objects (must be said), of the table's partitions (all when it is not said). */
   prefixes?: readonly string[];
 };
 
@@ -81,7 +81,7 @@ export const functions = {
     trigger: { kind: 'authoriser' },
     timeout: 5,
     memory: 512,
-    uses: [{ on: 'table', actions: ['GetItem', 'UpdateItem'] }],
+    uses: [{ on: 'table', actions: ['GetItem', 'UpdateItem'], prefixes: ['T#*'] }],
   },
   api: {
     entry: 'functions/api/handler.ts',
@@ -124,7 +124,7 @@ export const functions = {
     timeout: 300,
     memory: 512,
     uses: [
-      { on: 'table', actions: ['GetItem', 'Query', 'DeleteItem'] },
+      { on: 'table', actions: ['GetItem', 'Query', 'DeleteItem'], prefixes: ['T#*', 'X#*'] },
       { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*'] },
     ],
   },
@@ -134,7 +134,7 @@ export const functions = {
     timeout: 60,
     memory: 1024,
     uses: [
-      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
       { on: 'mail', actions: ['GetObject', 'PutObject'], prefixes: ['t/*'] },
       { on: 'imports', actions: ['SendMessage'] },
     ],

@@ -35,16 +35,12 @@ export class Storage extends Construct {
 
   /** Not versioned: what a user deletes must be gone, and each object is written once. */
   private mailBucket() {
-    const expire = ('expire' in resources.mail ? resources.mail.expire : []) as readonly { prefix: string; days: number }[];
     const bucket = new Bucket(this, 'Mail', {
       blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       encryption: BucketEncryption.S3_MANAGED,
       enforceSSL: true,
-      lifecycleRules: [
-        ...expire.map(({ prefix, days }) => ({ prefix, expiration: Duration.days(days) })),
-        { abortIncompleteMultipartUploadAfter: Duration.days(1) },
-      ],
+      lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
       removalPolicy: RemovalPolicy.RETAIN,
     });
     Validations.of(bucket).acknowledge({
