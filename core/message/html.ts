@@ -156,8 +156,8 @@ function cleanStyle(style: string): string | undefined {
 
 function linkAttributes(attributes: Attributes): Attributes {
   const href = linkTarget(attributes.href ?? '');
-  const others = withAttribute(attributes, 'href', href);
-  return href === undefined ? others : { ...others, target: '_blank', rel: 'noopener noreferrer nofollow' };
+  const { href: _, target: __, rel: ___, ...others } = attributes;
+  return href === undefined ? others : { ...others, href, target: '_blank', rel: 'noopener noreferrer nofollow' };
 }
 
 /** Absolute links of harmless schemes, as the URL standard spells them; a relative one would point into our own site. */
