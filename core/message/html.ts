@@ -167,7 +167,8 @@ function linkTarget(href: string): string | undefined {
   return /^(?:https?|mailto|tel):$/.test(url.protocol) ? url.href : undefined;
 }
 
-function imageSource(src: string, messageId: string, sources: ReadonlyMap<string, number>): string | 'remote' | undefined {
+/** Where an image comes from: a path or a data: URL that may stand, or `remote`; undefined when from nowhere. */
+function imageSource(src: string, messageId: string, sources: ReadonlyMap<string, number>): string | undefined {
   const trimmed = src.trim();
   const cid = /^cid:(.+)$/is.exec(trimmed)?.[1];
   if (cid !== undefined) {
