@@ -138,7 +138,9 @@ class MailScan {
     };
     this.parts.push(part);
     this.repairHeader(part, start, params, type !== value || part.type !== (type || 'text/plain'));
-    const boundary = params.get('boundary');
+    // Spaces at its end are against RFC 2046, and significant all the same.
+    const spaced = /boundary\s*=\s*"([^"]{0,200}[ \t])"/i.exec(fieldValue(fields, 'content-type') ?? '')?.[1];
+    const boundary = spaced ?? params.get('boundary');
     if (multipart && boundary) {
       const alternative = type === 'multipart/alternative' ? this.parts.length : part.alternative;
       this.open.push({ boundary: Buffer.from(boundary), trimmed: Buffer.from(boundary.trimEnd()), alternative });
@@ -225,8 +227,8 @@ class MailScan {
   private repairBoundary(start: number, end: number, { level, closes }: { level: number; closes: boolean }): void {
     const { boundary } = this.open[level]!;
     const length = 2 + boundary.length + (closes ? 2 : 0);
-    const clean = end - start <= length + 2 && this.raw.compare(boundary, 0, boundary.length, start + 2, start + 2 + boundary.length) === 0;
-    if (clean && (end - start < length + 2 || this.raw[end - 2] === 0x0d)) return;
+    const asWritten = this.raw.compare(boundary, 0, boundary.length, start + 2, start + 2 + boundary.length) === 0;
+    if (asWritten && end - start <= length + 2 && /^(?:\r?\n)?$/.test(this.raw.toString('latin1', start + length, end))) return;
     this.edits.push({ from: start, to: end, put: Buffer.concat([Buffer.from('--'), boundary, Buffer.from(closes ? '--\r\n' : '\r\n')]) });
   }
 
