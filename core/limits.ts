@@ -69,6 +69,9 @@ export const MAX_RECORDS_PER_ADDRESS = 20;
 /** Bytes of one import. Lambda takes requests of 6 MB, in base64 when the body is not UTF-8 text. */
 export const MAX_IMPORT_BYTES = 4 * MiB;
 
+/** Lines of one import: a hundred runs of its worker. */
+export const MAX_IMPORT_LINES = 50_000;
+
 /** Lines an import handles in one run of its worker before it hands on to the next one. */
 export const IMPORT_PAGE_LINES = 500;
 

@@ -134,7 +134,7 @@ export const functions = {
     timeout: 60,
     memory: 1024,
     uses: [
-      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
+      { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
       { on: 'mail', actions: ['GetObject', 'PutObject'], prefixes: ['t/*'] },
       { on: 'imports', actions: ['SendMessage'] },
     ],

@@ -1,13 +1,12 @@
 import type { Viewer } from '../member/viewer.ts';
 import type { Table } from '../table/client.ts';
-import { modulePartition, recordPartition, wordPartition } from '../table/keys.ts';
+import { childKey, modulePartition, recordPartition, wordPartition } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import { mayRead, requirePermission } from './access.ts';
 import { matchAddress } from './address-store.ts';
-import { childKey } from './child-key.ts';
 import type { Module } from './module.ts';
 import type { RecordRef, StoredRecord } from './record.ts';
-import { readRecords } from './record-store.ts';
+import { readRecord, readRecords } from './record-store.ts';
 import { prefixesOf, wordsOf } from './words.ts';
 
 export type PageWanted = { limit: number /** Sort key of the last row of the page before. */; cursor?: string };
@@ -43,7 +42,7 @@ export async function listChildren(
   wanted: PageWanted,
 ): Promise<Page<StoredRecord>> {
   requirePermission(viewer, module, 'view');
-  const [found] = await readRecords(table, viewer.tenant, [parent.id]);
+  const found = await readRecord(table, viewer.tenant, parent.id);
   if (found?.module !== parent.module || !mayRead(viewer, found)) return { items: [] };
   const { sk: begins } = childKey(viewer.tenant, parent.id, module, '');
   return filledPage(table, viewer, module, wanted, (after, limit) =>

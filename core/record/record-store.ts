@@ -1,14 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { auditEntry } from '../audit/audit-store.ts';
 import { conflict, forbidden, invalid, type Problem, stale } from '../errors.ts';
-import type { TenantId } from '../ids.ts';
+import { ID, type TenantId } from '../ids.ts';
 import { MAX_CUSTOM_FIELDS, MAX_RECORDS_PER_ADDRESS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { type Item, isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
-import { memberKey, moduleKey, recordKey, wordKey } from '../table/keys.ts';
+import { childKey, memberKey, moduleKey, recordKey, wordKey } from '../table/keys.ts';
 import { mayEdit, mayRead, readable, requirePermission } from './access.ts';
 import { type AddressLink, type Claim, claimants, join, leave, matchAddress, readClaims, rename } from './address-store.ts';
-import { childKey } from './child-key.ts';
 import { displayName, parseDisplayName } from './display-name.ts';
 import { type Module, moduleRow } from './module.ts';
 import {
@@ -31,18 +30,19 @@ type Refusal = 'exists' | 'unknown-owner' | 'unknown-parent' | 'changed';
 const TRIES = 5;
 
 /** A record by its id, whoever may read it. */
-export function readRecord(table: Table, tenant: TenantId, id: string): Promise<StoredRecord | undefined> {
-  return readRecords(table, tenant, [id]).then(([record]) => record);
+export async function readRecord(table: Table, tenant: TenantId, id: string): Promise<StoredRecord | undefined> {
+  return ID.test(id) ? stripped(await table.get<StoredRecord & Item>(recordKey(tenant, id))) : undefined;
 }
 
 /** Records by their ids, in that order, `undefined` where there is none; whoever may read them. */
 export async function readRecords(table: Table, tenant: TenantId, ids: string[]): Promise<(StoredRecord | undefined)[]> {
-  const items = await table.getMany<StoredRecord & Item>(ids.map((id) => recordKey(tenant, id)));
-  return items.map((item) => {
-    if (!item) return undefined;
-    const { pk: _, sk: __, ...record } = item;
-    return record;
-  });
+  return (await table.getMany<StoredRecord & Item>(ids.map((id) => recordKey(tenant, id)))).map(stripped);
+}
+
+function stripped(item: (StoredRecord & Item) | undefined): StoredRecord | undefined {
+  if (!item) return undefined;
+  const { pk: _, sk: __, ...record } = item;
+  return record;
 }
 
 /** The record as the viewer may read it; 404 for what is not there and for what is another's alike. */

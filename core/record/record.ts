@@ -78,8 +78,7 @@ const addresses = z
   .transform((all) => [...new Set(all)])
   .meta({ description: `Mail addresses, the primary one first; at most ${MAX_RECORD_ADDRESSES}` });
 
-// A key of an object in JSON: `__proto__` would vanish on its way through plain objects.
-const customName = line(64).refine((name) => name !== '__proto__', 'not a name');
+const customName = line(64);
 const customValue = z.union([z.string().max(MAX_FIELD_CHARS), amount, z.boolean()]);
 const fewEnough = (fields: object) => Object.keys(fields).length <= MAX_CUSTOM_FIELDS;
 const tooMany = `at most ${MAX_CUSTOM_FIELDS} custom fields`;

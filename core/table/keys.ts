@@ -18,6 +18,7 @@ import type { TenantId } from '../ids.ts';
  * | codes mailed lately             | T#t#U#member            | CODES                             |
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
  * | record                          | T#t#R#record            | RECORD                            |
+ * | record that belongs to a record | T#t#R#parent            | C#module#record                   |
  * | who holds mail of a record      | T#t#R#record            | W#owner#channel                   |
  * | mail of a record (timeline)     | T#t#R#record            | O#owner#channel#receivedAt#message|
  * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
@@ -65,6 +66,10 @@ export const idempotencyKey = (t: TenantId, member: string, hash: string): Key =
 
 export const recordPartition = (t: TenantId, record: string) => `T#${t}#R#${record}`;
 export const recordKey = (t: TenantId, record: string): Key => ({ pk: recordPartition(t, record), sk: 'RECORD' });
+export const childKey = (t: TenantId, parent: string, module: string, record: string): Key => ({
+  pk: recordPartition(t, parent),
+  sk: `C#${module}#${record}`,
+});
 export const holderKey = (t: TenantId, record: string, owner: string, channel: Channel): Key => ({
   pk: recordPartition(t, record),
   sk: `W#${owner}#${CHANNEL[channel]}`,

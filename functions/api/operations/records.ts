@@ -1,0 +1,86 @@
+import { invalid } from '../../../core/errors.ts';
+import { newId } from '../../../core/ids.ts';
+import type { Viewer } from '../../../core/member/viewer.ts';
+import { normaliseAddress } from '../../../core/message/address.ts';
+import { mayRead } from '../../../core/record/access.ts';
+import { type ImportedLine, type ImportType, importView } from '../../../core/record/import.ts';
+import { findImport, listReport, startImport } from '../../../core/record/import-store.ts';
+import { findByAddress, listChildren, listRecords, searchRecords } from '../../../core/record/list-store.ts';
+import { MODULES, type Module, parentField } from '../../../core/record/module.ts';
+import { type RecordInput, type RecordPatch, returned, type StoredRecord } from '../../../core/record/record.ts';
+import { createRecord, deleteRecord, findRecord, readRecords, updateRecord } from '../../../core/record/record-store.ts';
+import type { Page } from '../../../core/table/page.ts';
+import { importsQueue, mailBucket, table } from '../../connect.ts';
+import type { Call, Operation, Reply } from '../call.ts';
+import { operationNames } from '../routes/records.ts';
+
+type ListQuery = { limit: number; cursor?: string; q?: string; address?: string } & Record<string, unknown>;
+
+/** What the routes of every module do, and those of imports. */
+export const recordOperations: Record<string, Operation> = {
+  ...Object.assign({}, ...Object.keys(MODULES).map((module) => moduleOperations(module as Module))),
+  readImport: async ({ viewer, params }: Call) => ({ body: importView(await findImport(table(), viewer, params.importId ?? '')) }),
+  listImportReport: async ({ viewer, params, query }: Call<{ limit: number; cursor?: string; outcome?: ImportedLine['outcome'] }>) => {
+    const job = await findImport(table(), viewer, params.importId ?? '');
+    return { body: await listReport(mailBucket(), viewer, job, query) };
+  },
+};
+
+function moduleOperations(module: Module): Record<string, Operation> {
+  const names = operationNames(module);
+  return {
+    [names.list]: async ({ viewer, query }: Call<ListQuery>) => {
+      const { items, next } = await list(module, viewer, query);
+      return { body: { items: await shown(viewer, items), next } };
+    },
+    [names.create]: async ({ viewer, body, now }: Call<never, RecordInput>) => {
+      const how = { id: newId(now), now, createdBy: { way: 'api', memberId: viewer.member } } as const;
+      const record = await createRecord(table(), viewer, module, body, how);
+      const reply = await one(viewer, record);
+      return { ...reply, headers: { location: `/v1/${module}/${record.id}` } };
+    },
+    [names.read]: async ({ viewer, params }: Call) => one(viewer, await findRecord(table(), viewer, module, params.recordId ?? '')),
+    [names.patch]: async ({ viewer, params, body, now, ifMatch }: Call<never, RecordPatch>) =>
+      one(viewer, await updateRecord(table(), viewer, module, params.recordId ?? '', body, { now, ifMatch })),
+    [names.remove]: async ({ viewer, params, now, ifMatch }: Call) => {
+      await deleteRecord(table(), viewer, module, params.recordId ?? '', { now, ifMatch });
+      return {};
+    },
+    [names.import]: async ({ viewer, body, mediaType, now }: Call<never, Uint8Array>) => {
+      const room = { table: table(), bucket: mailBucket(), queue: importsQueue() };
+      const job = await startImport(room, viewer, module, { id: newId(now), type: mediaType as ImportType, bytes: body, now });
+      return { body: importView(job), headers: { location: `/v1/imports/${job.id}` } };
+    },
+  };
+}
+
+async function list(module: Module, viewer: Viewer, query: ListQuery): Promise<Page<StoredRecord>> {
+  const parent = parentField(module);
+  const parentId = parent && query[parent.field];
+  if ([query.q, query.address, parentId].filter((filter) => filter !== undefined).length > 1) {
+    throw invalid('one-filter', 'Send one filter at a time: these cannot be combined.');
+  }
+  if (query.q !== undefined) return searchRecords(table(), viewer, module, query.q, query);
+  if (parent && typeof parentId === 'string') return listChildren(table(), viewer, module, { module: parent.module, id: parentId }, query);
+  if (query.address === undefined) return listRecords(table(), viewer, module, query);
+  const address = normaliseAddress(query.address);
+  if (!address) throw invalid('invalid-address', 'Give a whole mail address, such as hanako@example.com.');
+  return { items: await findByAddress(table(), viewer, module, address) };
+}
+
+async function one(viewer: Viewer, record: StoredRecord): Promise<Reply> {
+  const [body] = await shown(viewer, [record]);
+  return { body, version: record.version };
+}
+
+/** Records as answers. A possible duplicate (R-22) is named only to who may see it. */
+async function shown(viewer: Viewer, records: StoredRecord[]) {
+  const ids = [...new Set(records.flatMap((record) => record.possibleDuplicateOf ?? []))];
+  const others = (await readRecords(table(), viewer.tenant, ids)).filter((other) => other !== undefined && mayRead(viewer, other));
+  return records.map((record) =>
+    returned(
+      record,
+      others.find((other) => other?.id === record.possibleDuplicateOf),
+    ),
+  );
+}
