@@ -40,7 +40,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   }
 
   const ties = [...filing.plan.ties, ...(await createRecords(table, filing, receipt.receivedAt))];
-  const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message }));
+  const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
   const entry = timelineEntry(filing, receipt.receivedAt);
   for (const tie of ties) {
     if (!tie.holders?.has(owner)) await noteHolder(table, tenant, tie, owner, CHANNEL);

@@ -24,6 +24,8 @@ export class Outbound {
       to: { name: '', address: mail.to },
       subject: mail.subject,
       text: mail.text,
+      // Never base64: a code must stay readable in a raw source.
+      textEncoding: 'quoted-printable',
       headers: {
         'Auto-Submitted': 'auto-generated',
         'X-Auto-Response-Suppress': 'All',

@@ -124,7 +124,7 @@ export function randomOf(seed: number): () => number {
 
 /** Lets the other worker go some steps ahead. */
 async function pause(random: () => number): Promise<void> {
-  for (let steps = Math.floor(random() * 60); steps > 0; steps--) await undefined;
+  for (let steps = Math.floor(random() * 60); steps > 0; steps--) await Promise.resolve();
 }
 
 function shuffle<T>(list: T[], random: () => number): T[] {

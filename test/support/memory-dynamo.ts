@@ -22,7 +22,7 @@ export class MemoryDynamo {
         const isWrite = !/^(Get|BatchGet|Query)/.test(command);
         if (isWrite) this.onWrite('before', command);
         const output = this.run(command, args.input as Input);
-        await undefined;
+        await Promise.resolve();
         if (isWrite) this.onWrite('after', command);
         return { output: { $metadata: {}, ...output }, response: {} } as never;
       },
