@@ -21,14 +21,15 @@ export async function runHost(args: string[]): Promise<void> {
     if (!wanted) return console.log(HELP);
     const host = await start({ ...wanted, watch: true, firstStart });
     untilTold(host);
-    if (!wanted.quiet) for (const line of await welcome(host)) console.log(line);
+    if (!wanted.quiet) for (const line of welcome(host)) console.log(line);
   } catch (error) {
     console.error(error instanceof HostError ? error.message : error);
     process.exit(1);
   }
 }
 
-function untilTold(host: Host): void {
+/** Ends the host at a signal, or when npm is gone; the process ends with the host, with code 1 when nobody told it to. */
+export function untilTold(host: Host): void {
   let told = false;
   const end = () => {
     told = true;
