@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { ID } from '../ids.ts';
 import { MAX_CUSTOM_FIELDS, MAX_FIELD_CHARS, MAX_FIRST_NAME_CHARS, MAX_NAME_CHARS, MAX_RECORD_ADDRESSES } from '../limits.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { type FieldRow, hasAddresses, MODULES, type Module, moduleRow, parentField } from './module.ts';
@@ -91,7 +92,7 @@ const customPatch = z
   .refine(fewEnough, tooMany)
   .meta({ description: 'Only the fields named here change; null removes one' });
 
-const ownerId = z.string().max(40).meta({ description: 'Member who owns the record; the caller when left out' });
+const ownerId = z.string().regex(ID, 'not a member id').meta({ description: 'Member who owns the record; the caller when left out' });
 const allowDuplicate = z.boolean().meta({ description: 'Share an address that another record of this module has already' });
 
 const eachModule = <T>(make: (module: Module) => T) =>
