@@ -81,8 +81,8 @@ function client(apiUrl: string, token: string) {
 /** The code in the newest mail to this address; a line of its own, as the invitation has it. */
 async function codeMailedTo(host: Host, address: string): Promise<string> {
   for (let tries = 0; tries < 50; tries++) {
-    const outbox = (await (await fetch(`${host.outboxUrl}/outbox`)).json()) as { id: string; to: string[] }[];
-    const mail = outbox.findLast(({ to }) => to.includes(address));
+    const outbox = (await (await fetch(`${host.outboxUrl}/outbox`)).json()) as { id: string; destinations: string[] }[];
+    const mail = outbox.findLast(({ destinations }) => destinations.includes(address));
     const raw = mail && (await (await fetch(`${host.outboxUrl}/outbox/${mail.id}`)).text());
     const code = raw && /^([0-9a-z]{26})\r?$/m.exec(raw)?.[1];
     if (code) return code;
