@@ -41,6 +41,7 @@ let dir: string;
 let engine: Engine;
 let table: Table;
 let bucket: MailBucket;
+let apiBucket: MailBucket;
 let jobs: Jobs;
 let tenant: TenantId;
 let viewer: Viewer;
@@ -49,7 +50,11 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'record-import-'));
   engine = await startEngine({ dir, rows: functions, verifiedDomain: 'mail.example.com', outboxPort: 0 });
   table = new Table(new DynamoDBClient(config(engine.endpoints.dynamodb)), TABLE);
-  bucket = new MailBucket(new S3Client({ ...config(engine.endpoints.s3), forcePathStyle: true }), BUCKET);
+  // The engine grants what the manifest's rows grant, no more.
+  const bucketOf = (caller: string) =>
+    new MailBucket(new S3Client({ ...config(engine.endpoints.s3, caller), forcePathStyle: true }), BUCKET);
+  bucket = bucketOf('run-import');
+  apiBucket = bucketOf('api');
 });
 afterAll(async () => {
   await engine.end();
@@ -68,10 +73,14 @@ async function freshTenant() {
   viewer = (await readViewer(table, tenant, MEMBER)) as Viewer;
 }
 
-const config = (endpoint: string) => ({ endpoint, region: REGION, credentials: { accessKeyId: 'host', secretAccessKey: 'local' } });
+const config = (endpoint: string, caller = 'host') => ({
+  endpoint,
+  region: REGION,
+  credentials: { accessKeyId: caller, secretAccessKey: 'local' },
+});
 const room = (over: Partial<ImportRoom> = {}): ImportRoom => ({ table, bucket, queue: jobs, ...over });
 const start = (text: string | Uint8Array, type: typeof CSV | typeof JSON_LINES = CSV, module: Module = 'leads', who = viewer) =>
-  startImport(room(), who, module, { id: newId(NOW), type, bytes: Buffer.from(text), now: NOW });
+  startImport(room({ bucket: apiBucket }), who, module, { id: newId(NOW), type, bytes: Buffer.from(text), now: NOW });
 const run = (job: ImportJob, over: Partial<ImportRoom> = {}) => importPage(room(over), tenant, job.import, job.page, NOW);
 
 async function runAll(over: Partial<ImportRoom> = {}): Promise<void> {
@@ -89,7 +98,7 @@ async function reportOf(job: Import, who = viewer) {
   const lines = [];
   let cursor: string | undefined;
   do {
-    const page = await listReport(bucket, who, current, { limit: 3, cursor });
+    const page = await listReport(apiBucket, who, current, { limit: 3, cursor });
     lines.push(...page.items);
     cursor = page.next;
   } while (cursor);
@@ -143,12 +152,12 @@ describe('an import', () => {
     const [record] = (await listRecords(table, viewer, 'leads', { limit: 1 })).items;
     expect(record).toMatchObject({ owner: MEMBER, createdBy: { way: 'import', importId: job.id } });
     const current = await findImport(table, viewer, job.id);
-    expect(await listReport(bucket, viewer, current, { limit: 1, outcome: 'invalid' })).toEqual({
+    expect(await listReport(apiBucket, viewer, current, { limit: 1, outcome: 'invalid' })).toEqual({
       items: [{ line: 4, outcome: 'invalid', errors: [{ at: 'addresses.0', message: 'not a mail address' }] }],
     });
-    const first = await listReport(bucket, viewer, current, { limit: 1, outcome: 'duplicate' });
+    const first = await listReport(apiBucket, viewer, current, { limit: 1, outcome: 'duplicate' });
     expect(first.items).toMatchObject([{ line: 5 }]);
-    expect(await listReport(bucket, viewer, current, { limit: 1, outcome: 'duplicate', cursor: first.next })).toMatchObject({
+    expect(await listReport(apiBucket, viewer, current, { limit: 1, outcome: 'duplicate', cursor: first.next })).toMatchObject({
       items: [{ line: 9 }],
     });
   });
