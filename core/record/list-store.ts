@@ -1,7 +1,8 @@
+import { ID } from '../ids.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Table } from '../table/client.ts';
 import { childKey, modulePartition, recordPartition, wordPartition } from '../table/keys.ts';
-import type { Page } from '../table/page.ts';
+import { badCursor, type Page } from '../table/page.ts';
 import { mayRead, requirePermission } from './access.ts';
 import { matchAddress } from './address-store.ts';
 import type { Module } from './module.ts';
@@ -17,17 +18,15 @@ type Row = { sk: string; record: string; owner: string };
 /** Rows read at once when those before were hidden: far below the 1 MB where DynamoDB ends a page. */
 const ROWS_AT_ONCE = 1000;
 
-/** Behind every key that begins with what stands before it. */
-const LAST = '\u{10FFFF}';
-
 /** The records of a module that the viewer may read, newest first. Throws 403 `no-permission`. */
 export async function listRecords(table: Table, viewer: Viewer, module: Module, wanted: PageWanted): Promise<Page<StoredRecord>> {
   requirePermission(viewer, module, 'view');
+  requireCursor(wanted, (cursor) => ID.test(cursor));
   return filledPage(table, viewer, module, wanted, (after, limit) =>
     table.page<Row>({
       pk: modulePartition(viewer.tenant, module),
-      between: ['0', after ?? LAST],
       descending: true,
+      after,
       limit,
     }),
   );
@@ -45,8 +44,9 @@ export async function listChildren(
   const found = await readRecord(table, viewer.tenant, parent.id);
   if (found?.module !== parent.module || !mayRead(viewer, found)) return { items: [] };
   const { sk: begins } = childKey(viewer.tenant, parent.id, module, '');
+  requireCursor(wanted, (cursor) => cursor.startsWith(begins));
   return filledPage(table, viewer, module, wanted, (after, limit) =>
-    table.page<Row>({ pk: recordPartition(viewer.tenant, parent.id), between: [after ?? begins, begins + LAST], limit }),
+    table.page<Row>({ pk: recordPartition(viewer.tenant, parent.id), begins, after, limit }),
   );
 }
 
@@ -77,6 +77,7 @@ export async function searchRecords(
   requirePermission(viewer, module, 'view');
   const [longest, ...others] = prefixesOf(text);
   if (longest === undefined) return { items: [] };
+  requireCursor(wanted, (cursor) => cursor.startsWith(longest));
   const matches = (record: StoredRecord, row: Row) => {
     const words = wordsOf(record);
     // Several words of a record may begin so: it stands at the first of them, once, on whichever page that is.
@@ -93,7 +94,8 @@ export async function searchRecords(
     (after, limit) =>
       table.page<Row>({
         pk: wordPartition(viewer.tenant, module, longest),
-        between: [after ?? longest, longest + LAST],
+        begins: longest,
+        after,
         limit,
       }),
     matches,
@@ -114,10 +116,10 @@ async function filledPage(
 ): Promise<Page<StoredRecord>> {
   const found: { at: string; record: StoredRecord }[] = [];
   let after = cursor;
-  // One row more than wanted tells whether there is a next page; the row of the cursor itself comes again.
-  for (let atOnce = limit + 2; ; atOnce = ROWS_AT_ONCE) {
+  // One row more than wanted tells whether there is a next page.
+  for (let atOnce = limit + 1; ; atOnce = ROWS_AT_ONCE) {
     const { items, more } = await read(after, atOnce);
-    const rows = items.filter((row) => row.sk !== after && mayRead(viewer, { module, owner: row.owner }));
+    const rows = items.filter((row) => mayRead(viewer, { module, owner: row.owner }));
     for (let start = 0; start < rows.length && found.length <= limit; start += limit + 1) {
       const some = rows.slice(start, start + limit + 1);
       const records = await readRecords(
@@ -134,6 +136,11 @@ async function filledPage(
     if (!more || items.length === 0) return { items: found.map(({ record }) => record) };
     after = items.at(-1)?.sk;
   }
+}
+
+/** A cursor of the same route, but of another filter, is no place in this list; DynamoDB would refuse it as a fault. */
+function requireCursor({ cursor }: PageWanted, isHere: (cursor: string) => boolean): void {
+  if (cursor !== undefined && !isHere(cursor)) throw badCursor();
 }
 
 /** DynamoDB orders keys by their UTF-8 bytes, JavaScript by UTF-16 units: they differ beyond the basic plane. */

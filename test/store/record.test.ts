@@ -313,6 +313,19 @@ describe('lists and searches', () => {
     expect(seen).toEqual(made.reverse());
   });
 
+  test('a cursor of another filter is refused, not taken for a fault', async () => {
+    for (let i = 0; i < 2; i++) await create(lead(`a${i}@example.com`, { name: { last: 'Zed' } }));
+    const listed = await listRecords(table, mika, 'leads', { limit: 1 });
+    const found = await searchRecords(table, mika, 'leads', 'zed', { limit: 1 });
+    for (const wrong of [
+      listRecords(table, mika, 'leads', { limit: 1, cursor: found.next }),
+      searchRecords(table, mika, 'leads', 'zed', { limit: 1, cursor: listed.next }),
+      searchRecords(table, mika, 'leads', 'exa', { limit: 1, cursor: found.next }),
+    ]) {
+      expect(await problem(wrong)).toEqual({ status: 422, code: 'bad-cursor' });
+    }
+  });
+
   test('a record with several words that match is found once, over all pages', async () => {
     for (let i = 0; i < 4; i++) {
       await create({ name: { first: 'Jane', last: `Jan${i}` }, addresses: [`janet${i}@jan.example`], company: 'Janus' });
