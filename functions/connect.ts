@@ -14,14 +14,14 @@ import { environmentNames, type ResourceName, type Settings } from './manifest.t
  * Clients and stores of this process, each built once, when first asked for. A function that asks for a resource its
  * manifest row does not name finds no variable for it and fails at once, here as on AWS.
  */
-export const table = once(() => new Table(new DynamoDBClient({}), nameOf('table')));
-export const mailBucket = once(() => new MailBucket(new S3Client({ forcePathStyle: isLocal('S3') }), nameOf('mail')));
-export const kms = once(() => new KMSClient({}));
+export const table = /* @__PURE__ */ once(() => new Table(new DynamoDBClient({}), nameOf('table')));
+export const mailBucket = /* @__PURE__ */ once(() => new MailBucket(new S3Client({ forcePathStyle: isLocal('S3') }), nameOf('mail')));
+export const kms = /* @__PURE__ */ once(() => new KMSClient({}));
 export const keyId = () => nameOf('key');
-export const vault = once(() => new Vault(kms(), table()));
-export const outbound = once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
-export const inboundQueue = once(() => new JobQueue(sqs(), nameOf('inbound')));
-export const importsQueue = once(() => new JobQueue(sqs(), nameOf('imports')));
+export const vault = /* @__PURE__ */ once(() => new Vault(kms(), table()));
+export const outbound = /* @__PURE__ */ once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
+export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('inbound')));
+export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
 
 /** A setting of the deployment. */
 export function setting(name: keyof Settings): string {
@@ -30,7 +30,7 @@ export function setting(name: keyof Settings): string {
   return value;
 }
 
-const sqs = once(() => new SQSClient(isLocal('SQS') ? { useQueueUrlAsEndpoint: false } : {}));
+const sqs = /* @__PURE__ */ once(() => new SQSClient(isLocal('SQS') ? { useQueueUrlAsEndpoint: false } : {}));
 
 function nameOf(resource: ResourceName): string {
   const value = process.env[environmentNames[resource]];

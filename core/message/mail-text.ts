@@ -1,9 +1,8 @@
 import { MAX_TEXT_CHARS } from '../limits.ts';
+import { htmlTokens } from './html-tokens.ts';
 
 const BLOCKS =
   /^(?:address|article|blockquote|body|center|dd|div|dl|dt|figure|footer|form|h[1-6]|header|hr|li|main|ol|p|pre|section|table|tbody|td|tfoot|th|thead|tr|ul)$/;
-/** Elements whose content is never shown as text. */
-const HIDDEN = /^(?:head|script|style|title|template|noframes)$/;
 const ENTITIES: Record<string, string> = {
   amp: '&',
   lt: '<',
@@ -57,74 +56,27 @@ const ENTITIES: Record<string, string> = {
 export function htmlToText(html: string): string {
   const out: string[] = [];
   let length = 0;
-  let pos = 0;
-  let pre = 0;
-  while (pos < html.length && length < MAX_TEXT_CHARS) {
-    const open = html.indexOf('<', pos);
-    const end = open === -1 ? html.length : open;
-    if (end > pos) {
-      const text = pre > 0 ? html.slice(pos, end) : html.slice(pos, end).replace(/[ \t\r\n\f]+/g, ' ');
+  let preformatted = 0;
+  for (const token of htmlTokens(html)) {
+    if (token.kind === 'text') {
+      const text = preformatted > 0 ? token.text : token.text.replace(/[ \t\r\n\f]+/g, ' ');
       out.push(text);
       length += text.length;
+      if (length >= MAX_TEXT_CHARS) break;
+    } else {
+      if (token.name === 'pre') preformatted = Math.max(0, preformatted + (token.kind === 'open' ? 1 : -1));
+      out.push(spaceFor(token.name, token.kind === 'open'));
     }
-    if (open === -1) break;
-    const tag = readTag(html, open);
-    pos = tag.end;
-    if (HIDDEN.test(tag.name) && !tag.closing) pos = behindElement(html, pos, tag.name);
-    else if (tag.name === 'pre') pre = Math.max(0, pre + (tag.closing ? -1 : 1));
-    if (tag.name === 'br') out.push('\n');
-    else if (tag.name === 'li' && !tag.closing) out.push('\n- ');
-    else if ((tag.name === 'td' || tag.name === 'th') && tag.closing) out.push('\t');
-    else if (tag.name === 'p' || /^h[1-6]$/.test(tag.name)) out.push('\n\n');
-    else if (tag.name !== 'td' && tag.name !== 'th' && BLOCKS.test(tag.name)) out.push('\n');
-    else if (tag.name === '') out.push(html.slice(open, tag.end));
   }
-  return tidy(decodeEntities(out.join('')));
+  return tidy(decodeEntities(out.join(''))).slice(0, MAX_TEXT_CHARS);
 }
 
-type Tag = { name: string; closing: boolean; end: number };
-
-/** Reads a tag or comment; a name of '' is a "<" that begins neither. */
-function readTag(html: string, open: number): Tag {
-  if (html.startsWith('<!--', open)) return { name: '!', closing: false, end: after(html, '-->', open + 4) };
-  const next = html[open + 1] ?? '';
-  if (next === '!' || next === '?') return { name: '!', closing: false, end: after(html, '>', open + 2) };
-  const closing = next === '/';
-  let pos = open + (closing ? 2 : 1);
-  const start = pos;
-  while (/[a-z0-9:-]/i.test(html[pos] ?? '') && pos - start < 30) pos++;
-  const name = html.slice(start, pos).toLowerCase();
-  if (!/^[a-z]/.test(name)) return { name: '', closing, end: open + 1 };
-  return { name, closing, end: behindAttributes(html, pos) };
-}
-
-function behindAttributes(html: string, from: number): number {
-  let quote = '';
-  for (let i = from; i < html.length; i++) {
-    const char = html[i]!;
-    if (quote !== '') {
-      if (char === quote) quote = '';
-    } else if ((char === '"' || char === "'") && html[i - 1] === '=') quote = char;
-    else if (char === '>') return i + 1;
-  }
-  return html.length;
-}
-
-/** Behind `</name>`; when there is none the rest of the document is the element's. */
-function behindElement(html: string, from: number, name: string): number {
-  for (let pos = html.indexOf('</', from); pos !== -1; pos = html.indexOf('</', pos + 2)) {
-    if (html.slice(pos + 2, pos + 2 + name.length).toLowerCase() === name) return after(html, '>', pos);
-    // A head that is never closed ends where the body begins.
-  }
-  if (name !== 'head') return html.length;
-  const body = /<body/gi;
-  body.lastIndex = from;
-  return body.exec(html)?.index ?? from;
-}
-
-function after(html: string, what: string, from: number): number {
-  const found = html.indexOf(what, from);
-  return found === -1 ? html.length : found + what.length;
+function spaceFor(name: string, opens: boolean): string {
+  if (name === 'br') return '\n';
+  if (name === 'li') return opens ? '\n- ' : '';
+  if (name === 'td' || name === 'th') return opens ? '' : '\t';
+  if (/^(?:p|h[1-6])$/.test(name)) return '\n\n';
+  return BLOCKS.test(name) ? '\n' : '';
 }
 
 function decodeEntities(text: string): string {

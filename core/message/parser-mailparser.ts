@@ -49,7 +49,7 @@ class Parser extends MailParser {
     node.getDecoder = () => (isQuotedPrintable(node) ? new Collected(decodeQuotedPrintable) : decoder());
     const made = (MailParser.prototype as unknown as Internals).createNode.call(this, node);
     // The mark keeps mailparser from taking the charset for one it need not decode.
-    made.charset = `=${node.charset || ''}`;
+    made.charset = `x${node.charset || ''}`;
     return made;
   }
 }

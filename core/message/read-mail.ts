@@ -24,7 +24,7 @@ export async function readMail(raw: Uint8Array, parser: ParsedMail['parser'], ke
   const leaves = matchLeaves(scan, body);
   const attached = leaves.filter((leaf) => leaf.read.kind === 'attachment');
   const content = keep === undefined ? undefined : contentOf(attached[keep]);
-  return { mail: { ...readHeaders(scan.parts[0]!.fields), ...describeBody(scan, leaves, attached), parser: body.parser }, content };
+  return { mail: { ...readHeaders(scan.parts[0]!.fields), ...describeBody(raw, scan, leaves, attached), parser: body.parser }, content };
 }
 
 async function firstOpinion(scan: Scan, keep: number | undefined): Promise<ParsedBody> {
@@ -48,11 +48,11 @@ function matchLeaves(scan: Scan, body: ParsedBody): Leaf[] {
   return body.leaves.map((read) => ({ read }));
 }
 
-function describeBody(scan: Scan, leaves: Leaf[], attached: Leaf[]): Pick<ParsedMail, 'text' | 'html' | 'attachments'> {
+function describeBody(raw: Uint8Array, scan: Scan, leaves: Leaf[], attached: Leaf[]): Pick<ParsedMail, 'text' | 'html' | 'attachments'> {
   const html = joinHtml(leaves);
   const shown = idsShown(html ?? '');
   return {
-    text: joinText(leaves) || bareBody(scan, leaves),
+    text: joinText(leaves) || bareBody(raw, scan, leaves),
     html,
     attachments: attached.map((leaf, index) => describe(leaf, index, shown)),
   };
@@ -92,9 +92,9 @@ function hasOtherForm(leaf: Leaf, leaves: Leaf[], kind: 'text' | 'html'): boolea
 const isBlank = (text: string) => text.trim() === '';
 
 /** A multipart without parts (its boundary missing or never used) still has what it was sent with. */
-function bareBody(scan: Scan, leaves: Leaf[]): string {
+function bareBody(raw: Uint8Array, scan: Scan, leaves: Leaf[]): string {
   if (leaves.length > 0 || scan.parts.length !== 1) return '';
-  return decodeText(scan.repaired.subarray(scan.parts[0]!.bodyStart)).replaceAll('\0', '').trim();
+  return decodeText(raw.subarray(scan.parts[0]!.bodyStart)).replaceAll('\0', '').trim();
 }
 
 function describe({ read, part }: Leaf, index: number, shown: ReadonlySet<string>): Attachment {

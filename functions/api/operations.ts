@@ -1,0 +1,16 @@
+import { setting } from '../connect.ts';
+import type { Operation } from './call.ts';
+import { openapiDocument } from './openapi.ts';
+import { dropboxOperations } from './operations/dropbox.ts';
+import { messageOperations } from './operations/messages.ts';
+import { peopleOperations } from './operations/people.ts';
+import { recordOperations } from './operations/records.ts';
+
+/** What each route of the contract does, by the name it has there. */
+export const operations: Record<string, Operation> = {
+  readOpenapi: async () => ({ body: openapiDocument(setting('PUBLIC_URL')) }),
+  ...peopleOperations,
+  ...dropboxOperations,
+  ...recordOperations,
+  ...messageOperations,
+};

@@ -1,0 +1,23 @@
+import * as z from 'zod';
+import type { Route } from './route.ts';
+import { dropboxRoutes } from './routes/dropbox.ts';
+import { messageRoutes } from './routes/messages.ts';
+import { peopleRoutes } from './routes/people.ts';
+import { recordRoutes } from './routes/records.ts';
+
+/** THE CONTRACT: every route, in the order the documentation shows them. */
+export const routes: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/openapi.json',
+    operation: 'readOpenapi',
+    tag: 'Documentation',
+    summary: 'This contract as an OpenAPI document',
+    who: 'open',
+    returns: z.looseObject({}),
+  },
+  ...peopleRoutes,
+  ...dropboxRoutes,
+  ...recordRoutes,
+  ...messageRoutes,
+];

@@ -1,0 +1,68 @@
+import * as z from 'zod';
+import { messageReturned, timelineReturned } from '../../../core/message/message.ts';
+import { MODULES } from '../../../core/record/module.ts';
+import { pageOf, pageQuery } from '../../../core/table/page.ts';
+import type { Route } from '../route.ts';
+
+const recordMail: Route[] = Object.entries(MODULES)
+  .filter(([, row]) => row.addresses)
+  .map(([module, row]) => ({
+    method: 'GET',
+    path: `/v1/${module}/{recordId}/messages`,
+    operation: `list${row.title}Messages`,
+    tag: 'Mail',
+    summary: `The mail of a ${row.singular}, newest first`,
+    description:
+      'In the order this system received it: a Date header can say anything. You see what you may see, and nothing tells of the rest.',
+    who: 'member',
+    query: pageQuery,
+    returns: pageOf(timelineReturned),
+    problems: ['bad-cursor'],
+  }));
+
+/** Reading mail. */
+export const messageRoutes: Route[] = [
+  ...recordMail,
+  {
+    method: 'GET',
+    path: '/v1/messages/{messageId}',
+    operation: 'readMessage',
+    tag: 'Mail',
+    summary: 'One mail: headers, text, HTML made safe, attachments',
+    who: 'member',
+    returns: messageReturned,
+    problems: ['unreadable'],
+  },
+  {
+    method: 'GET',
+    path: '/v1/messages/{messageId}/thread',
+    operation: 'readThread',
+    tag: 'Mail',
+    summary: 'The conversation a mail belongs to, oldest first',
+    who: 'member',
+    returns: z.object({ items: z.array(timelineReturned) }),
+  },
+  {
+    method: 'GET',
+    path: '/v1/messages/{messageId}/raw',
+    operation: 'downloadRaw',
+    tag: 'Mail',
+    summary: 'The raw source',
+    description: 'Byte for byte for who holds the mail; for others, dropbox addresses in it are blotted out.',
+    who: 'member',
+    returns: 'redirect',
+    status: 302,
+  },
+  {
+    method: 'GET',
+    path: '/v1/messages/{messageId}/attachments/{index}',
+    operation: 'downloadAttachment',
+    tag: 'Mail',
+    summary: 'Download an attachment',
+    description: 'Sends you to a link that lives five minutes (curl: -L).',
+    who: 'member',
+    returns: 'redirect',
+    status: 302,
+    problems: ['attachments-omitted', 'unreadable'],
+  },
+];
