@@ -67,7 +67,7 @@ export function parseHeaderValue(latin1: string): HeaderValue {
     const equals = piece.indexOf('=');
     if (equals < 1) continue;
     const name = piece.slice(0, equals).trim().toLowerCase();
-    const text = piece.slice(equals + 1).trim();
+    const text = piece.slice(equals + 1);
     const star = /^([^*]+)\*(?:(\d{1,3})(\*)?)?$/.exec(name);
     if (!star) {
       if (!params.has(name)) params.set(name, decodeWords(text));
@@ -107,12 +107,18 @@ function percentBytes(text: string): Buffer {
   return bytes.subarray(0, length);
 }
 
-/** Splits at semicolons outside quoted strings and comments; quotes are taken off, comments out. */
+/** Splits at semicolons outside quoted strings and comments; quotes and comments are taken out, and white space that is not quoted. */
 function splitAtSemicolons(text: string): string[] {
   const pieces: string[] = [];
   let piece = '';
+  let wasQuoted = false;
   let quoted = false;
   let comment = 0;
+  const push = () => {
+    pieces.push(wasQuoted ? piece : tidy(piece));
+    piece = '';
+    wasQuoted = false;
+  };
   for (let i = 0; i < text.length; i++) {
     const char = text[i]!;
     if (char === '\\' && (quoted || comment > 0)) {
@@ -122,14 +128,21 @@ function splitAtSemicolons(text: string): string[] {
     } else if (comment > 0) {
       if (char === '(') comment++;
       else if (char === ')') comment--;
-    } else if (char === '"') quoted = !quoted;
-    else if (quoted) piece += char;
-    else if (char === '(' && /(?:^|[\s;])$/.test(piece.slice(-1)) && !piece.includes('=')) comment++;
-    else if (char === ';') {
-      pieces.push(piece);
-      piece = '';
-    } else piece += char;
+    } else if (char === '"') {
+      quoted = !quoted;
+      if (!wasQuoted) piece = tidy(piece);
+      wasQuoted = true;
+    } else if (quoted) piece += char;
+    else if (char === ';') push();
+    else if (char === '(' && (wasQuoted || (/^\s?$/.test(piece.slice(-1)) && !piece.includes('=')))) comment++;
+    else if (!wasQuoted || !/\s/.test(char)) piece += char;
   }
-  pieces.push(piece);
+  push();
   return pieces;
+}
+
+/** Without white space at its ends and around its equals sign. */
+function tidy(piece: string): string {
+  const equals = piece.indexOf('=');
+  return equals === -1 ? piece.trim() : `${piece.slice(0, equals).trim()}=${piece.slice(equals + 1).trim()}`;
 }
