@@ -87,7 +87,11 @@ async function ask(question: Question, deadlineMs: number): Promise<Outcome> {
 
 /** Starting is not the mail's fault and not part of its deadline. */
 async function startThread(deadlineMs: number): Promise<Worker | undefined> {
-  const worker = new Worker(threadFile, { resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB }, stdout: false, stderr: false });
+  const worker = new Worker(threadFile, {
+    resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 64 },
+    stdout: false,
+    stderr: false,
+  });
   // A host that has nothing else to do may end: the thread alone does not keep it alive.
   worker.unref();
   worker.on('error', () => undefined);
