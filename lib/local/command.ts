@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { root } from '../bundle.ts';
 import { firstStart, welcome } from './demo.ts';
 import { DEFAULT_PORTS, type Host, start } from './host.ts';
 import { HostError } from './lock.ts';
@@ -19,7 +21,7 @@ export async function runHost(args: string[]): Promise<void> {
   try {
     const wanted = read(args);
     if (!wanted) return console.log(HELP);
-    const host = await start({ ...wanted, watch: true, firstStart });
+    const host = await start({ ...wanted, watch: [join(root, 'core'), join(root, 'functions')], firstStart });
     untilTold(host);
     if (!wanted.quiet) for (const line of welcome(host)) console.log(line);
   } catch (error) {

@@ -12,7 +12,7 @@ export const TABLE = 'crm-mail-addon';
 /** The running stand-ins for AWS, and how their host calls them. */
 export type Engine = EngineStarted & { pid: number; ended: Promise<void>; end: () => Promise<void> };
 
-export type EngineOptions = { dir: string; rows: Rows; verifiedDomain: string; outboxPort: number; queueVisibility?: number };
+export type EngineOptions = { dir: string; rows: Rows; sender: string; outboxPort: number; queueVisibility?: number };
 
 /**
  * Starts DynamoDB, S3, SQS, SNS, KMS and SES in one process of their own, with their state under `dir`, and makes what the
@@ -53,7 +53,7 @@ function valueOnThisMachine(name: string, { endpoints, keyArn }: EngineStarted):
 
 export const topicArn = (name: string) => `arn:aws:sns:${REGION}:000000000000:${name}`;
 
-function configOf({ dir, rows, verifiedDomain, outboxPort, queueVisibility }: EngineOptions): EngineConfig {
+function configOf({ dir, rows, sender, outboxPort, queueVisibility }: EngineOptions): EngineConfig {
   const queues: EngineConfig['queues'] = {};
   const topics: EngineConfig['topics'] = {};
   for (const [name, resource] of Object.entries(resources)) {
@@ -64,7 +64,17 @@ function configOf({ dir, rows, verifiedDomain, outboxPort, queueVisibility }: En
   for (const [name, row] of Object.entries(rows)) {
     grants[name] = [...row.uses, ...(row.sendsMail ? [{ on: 'ses', actions: ['SendRawEmail'] }] : [])];
   }
-  return { dir, region: REGION, bucket: BUCKET, queues, topics, grants, verifiedDomain, outboxPort };
+  return {
+    dir,
+    region: REGION,
+    bucket: BUCKET,
+    partitionKey: resources.table.partitionKey,
+    queues,
+    topics,
+    grants,
+    sender,
+    outboxPort,
+  };
 }
 
 /** Nothing of the caller's environment but what finds a foreign DynamoDB. */

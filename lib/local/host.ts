@@ -23,8 +23,8 @@ export type HostOptions = {
   ports?: { api?: number; smtp?: number; outbox?: number };
   /** Functions' warnings go to their log files alone, and no step is printed. */
   quiet?: boolean;
-  /** Rebuild when a source file changes. */
-  watch?: boolean;
+  /** Rebuild when a file changes in one of these folders. */
+  watch?: readonly string[];
   /** Other functions than the product's, for tests of the host itself. */
   manifest?: Rows;
   /** Where the bundles lie. */
@@ -98,8 +98,13 @@ export async function start(options: HostOptions): Promise<Host> {
     const domain = options.settings?.MAIL_DOMAIN ?? 'dropbox.example.com';
     const settings: Settings = { MAIL_DOMAIN: domain, MAIL_SENDER: `no-reply@${domain}`, PUBLIC_URL: api.url, ...options.settings };
 
-    const verifiedDomain = settings.MAIL_SENDER.split('@').at(-1) ?? '';
-    const starting = startEngine({ dir, rows, verifiedDomain, outboxPort: ports.outbox, queueVisibility: options.queueVisibility });
+    const starting = startEngine({
+      dir,
+      rows,
+      sender: settings.MAIL_SENDER,
+      outboxPort: ports.outbox,
+      queueVisibility: options.queueVisibility,
+    });
     cleanUp.push(async () => (await starting.catch(() => undefined))?.end());
     const [engine] = await Promise.all([portOrHint(starting, ports.outbox, '--outbox-port'), buildIfStale(bundles, rows, say)]);
 
@@ -114,7 +119,7 @@ export async function start(options: HostOptions): Promise<Host> {
     answerApi = httpApi(rows, invoke, options.throttle ?? THROTTLE);
     const pollers = new Pollers(rows, engine.endpoints.sqs, invoke, options.chaos);
     const schedules = new Schedules(rows, invoke);
-    const unwatch = options.watch ? watchSources(bundles, rows, running, say) : () => {};
+    const unwatch = options.watch ? watchSources(options.watch, bundles, rows, running, say) : () => {};
     running.warm(Object.keys(rows).filter((name) => ['authoriser', 'http', 'queue'].includes(rows[name]?.trigger.kind ?? '')));
 
     let ending: Promise<void> | undefined;
@@ -213,7 +218,13 @@ async function buildIfStale(bundles: string, rows: Rows, say: (line: string) => 
 }
 
 /** Rebuilds when a source file changes, and lets the functions it changed start anew. A build that fails changes nothing. */
-function watchSources(bundles: string, rows: Rows, running: Functions, say: (line: string) => void): () => void {
+function watchSources(
+  folders: readonly string[],
+  bundles: string,
+  rows: Rows,
+  running: Functions,
+  say: (line: string) => void,
+): () => void {
   const building = bundler(bundles, rows);
   let timer: NodeJS.Timeout | undefined;
   let last: Promise<void> = Promise.resolve();
@@ -233,7 +244,7 @@ function watchSources(bundles: string, rows: Rows, running: Functions, say: (lin
       last = last.then(rebuild);
     }, 150);
   };
-  const watchers = ['core', 'functions'].map((folder) => watch(join(root, folder), { recursive: true }, changed));
+  const watchers = folders.map((folder) => watch(folder, { recursive: true }, changed));
   return () => {
     clearTimeout(timer);
     for (const watcher of watchers) watcher.close();

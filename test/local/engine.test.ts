@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import { CopyObjectCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { SESClient, SendRawEmailCommand } from '@aws-sdk/client-ses';
@@ -16,13 +17,34 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import { functions } from '../../functions/manifest.ts';
+import { Table, type Write } from '../../core/table/client.ts';
+import type { FunctionRow } from '../../functions/manifest.ts';
+import type { Rows } from '../../lib/bundle.ts';
 import { type Engine, REGION, resourceValues, startEngine } from '../../lib/local/engine.ts';
+
+const row = (uses: FunctionRow['uses'], sendsMail = false): FunctionRow => ({
+  entry: '',
+  trigger: { kind: 'operator' },
+  timeout: 1,
+  memory: 128,
+  uses,
+  sendsMail,
+});
+/** Functions that are only callers here, with the grants the tests below try. */
+const rows: Rows = {
+  sender: row([{ on: 'imports', actions: ['SendMessage'] }], true),
+  reader: row([{ on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] }]),
+  writer: row([{ on: 'mail', actions: ['GetObject', 'PutObject'], prefixes: ['t/*'] }]),
+  bystander: row([]),
+  opener: row([{ on: 'key', actions: ['Decrypt', 'GenerateDataKey'] }]),
+  keeper: row([{ on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'ConditionCheckItem'], prefixes: ['T#*'] }]),
+  everywhere: row([{ on: 'table', actions: ['PutItem'] }]),
+};
 
 let engine: Engine;
 let dir: string;
 
-const start = () => startEngine({ dir, rows: functions, verifiedDomain: 'mail.example.com', outboxPort: 0 });
+const start = () => startEngine({ dir, rows, sender: 'no-reply@mail.example.com', outboxPort: 0 });
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'engine-'));
@@ -50,6 +72,30 @@ const refused = (call: Promise<unknown>) =>
     (error: Error) => error.name,
   );
 
+describe('DynamoDB', () => {
+  const table = (caller: string) => new Table(new DynamoDBClient(config(engine.endpoints.dynamodb, caller)), 'crm-mail-addon');
+  const item = (pk: string) => ({ pk, sk: 'x' });
+
+  test('a function may do what its row says, in the partitions its row says', async () => {
+    expect(await refused(table('everywhere').put(item('A#1')))).toBe('accepted');
+    expect(await refused(table('keeper').put(item('T#t#R#1')))).toBe('accepted');
+    expect(await refused(table('keeper').all({ pk: 'T#t#R#1' }))).toBe('accepted');
+    expect(await refused(table('keeper').put(item('A#2')))).toBe('AccessDeniedException');
+    expect(await refused(table('keeper').all({ pk: 'A#1' }))).toBe('AccessDeniedException');
+    expect(await refused(table('keeper').delete(item('T#t#R#1')))).toBe('AccessDeniedException');
+    expect(await refused(table('bystander').get(item('T#t#')))).toBe('AccessDeniedException');
+  });
+
+  test('each part of a transaction, and each key of a batch, is asked about', async () => {
+    const check = (pk: string) => ({ check: item(pk), condition: 'attribute_not_exists(pk)' });
+    const write = (second: Write) => refused(table('keeper').transact([{ put: item('T#t#R#2') }, second]));
+    expect(await write(check('T#t#R#3'))).toBe('accepted');
+    expect(await write(check('A#1'))).toBe('AccessDeniedException');
+    expect(await write({ delete: item('T#t#R#3') })).toBe('AccessDeniedException');
+    expect(await refused(table('keeper').getMany([item('T#t#')]))).toBe('AccessDeniedException');
+  });
+});
+
 describe('S3', () => {
   test('40 MB come back as they went', async () => {
     const Body = Buffer.alloc(40 * 1024 * 1024, 'a mail\r\n.\r\n');
@@ -71,19 +117,19 @@ describe('S3', () => {
     const wrong = new PutObjectCommand({ Bucket, Key: 'raw/wrong', Body: 'abc', ChecksumCRC32: 'AAAAAA==' });
     expect(await refused(s3().send(wrong))).toBe('BadDigest');
     const get = new GetObjectCommand({ Bucket, Key: 'raw/wrong' });
-    expect(await refused(s3('ingest-mail').send(get))).toBe('AccessDenied');
+    expect(await refused(s3('reader').send(get))).toBe('AccessDenied');
   });
 
   test('a missing key is AccessDenied for a function that may not list the bucket, as on AWS', async () => {
     const get = new GetObjectCommand({ Bucket, Key: 'raw/missing' });
-    expect(await refused(s3('ingest-mail').send(get))).toBe('AccessDenied');
+    expect(await refused(s3('reader').send(get))).toBe('AccessDenied');
   });
 
   test('a function touches only the prefixes of its row', async () => {
     const put = (Key: string) => new PutObjectCommand({ Bucket, Key, Body: 'x' });
-    expect(await refused(s3('run-import').send(put('t/x/import')))).toBe('accepted');
-    expect(await refused(s3('run-import').send(put('raw/x')))).toBe('AccessDenied');
-    expect(await refused(s3('authorise').send(put('t/x/y')))).toBe('AccessDenied');
+    expect(await refused(s3('writer').send(put('t/x/import')))).toBe('accepted');
+    expect(await refused(s3('writer').send(put('raw/x')))).toBe('AccessDenied');
+    expect(await refused(s3('bystander').send(put('t/x/y')))).toBe('AccessDenied');
   });
 
   test('copy, overwrite, delete; keys that look like paths stay keys', async () => {
@@ -97,7 +143,7 @@ describe('S3', () => {
     expect(copy.ContentType).toBe('text/plain');
     const range = await s3().send(new GetObjectCommand({ Bucket, Key: 'held/copy', Range: 'bytes=1-' }));
     expect(await range.Body?.transformToString()).toBe('wo');
-    expect(await refused(s3('api').send(new GetObjectCommand({ Bucket, Key })))).toBe('AccessDenied');
+    expect(await refused(s3('reader').send(new GetObjectCommand({ Bucket, Key })))).toBe('AccessDenied');
   });
 
   test('a second conditional write to a new key is refused', async () => {
@@ -114,16 +160,16 @@ describe('S3', () => {
       ResponseContentDisposition: `attachment; filename="a (1).txt"; filename*=UTF-8''%E8%A6%8B.txt`,
       ResponseContentType: 'text/plain',
     });
-    const link = await getSignedUrl(s3('api'), command, { expiresIn: 300 });
+    const link = await getSignedUrl(s3('reader'), command, { expiresIn: 300 });
     const answer = await fetch(link);
     expect(await answer.text()).toBe('content');
     expect(answer.headers.get('content-type')).toBe('text/plain');
     expect(answer.headers.get('content-disposition')).toContain("filename*=UTF-8''%E8%A6%8B.txt");
     expect((await fetch(link.replace('t/a/file', 't/b/file'))).status).toBe(403);
     expect((await fetch(link.replace('X-Amz-Expires=300', 'X-Amz-Expires=3000'))).status).toBe(403);
-    const old = await getSignedUrl(s3('api'), command, { expiresIn: 1, signingDate: new Date(Date.now() - 2000) });
+    const old = await getSignedUrl(s3('reader'), command, { expiresIn: 1, signingDate: new Date(Date.now() - 2000) });
     expect((await fetch(old)).status).toBe(403);
-    const forbidden = await getSignedUrl(s3('authorise'), command, { expiresIn: 300 });
+    const forbidden = await getSignedUrl(s3('bystander'), command, { expiresIn: 300 });
     expect((await fetch(forbidden)).status).toBe(403);
     expect((await fetch(`${engine.endpoints.s3}/mail/t/a/file`)).status).toBe(403);
   });
@@ -135,7 +181,7 @@ describe('SQS and SNS', () => {
   const done = (queue: string, { ReceiptHandle }: Message) => sqs().send(new DeleteMessageCommand({ QueueUrl: url(queue), ReceiptHandle }));
 
   test('a message that is not deleted comes again, and after its last try lies in the dead-letter queue', async () => {
-    await sqs('api').send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'poison ü' }));
+    await sqs('sender').send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'poison ü' }));
     for (let count = 1; count <= 5; count++) {
       const [message] = await receive('imports', { VisibilityTimeout: 1, WaitTimeSeconds: 5 });
       expect(message?.Attributes?.ApproximateReceiveCount).toBe(String(count));
@@ -173,12 +219,12 @@ describe('SQS and SNS', () => {
   });
 
   test('what SQS refuses is refused: too large, unfit characters, no grant, no such queue', async () => {
-    const send = (MessageBody: string, queue = 'imports', caller = 'api') =>
+    const send = (MessageBody: string, queue = 'imports', caller = 'sender') =>
       refused(sqs(caller).send(new SendMessageCommand({ QueueUrl: url(queue), MessageBody })));
     expect(await send('x'.repeat(1024 * 1024))).toBe('accepted');
     expect(await send('x'.repeat(1024 * 1024 + 1))).toBe('InvalidParameterValue');
     expect(await send('\u0000')).toBe('InvalidMessageContents');
-    expect(await send('x', 'imports', 'authorise')).toBe('AccessDenied');
+    expect(await send('x', 'imports', 'bystander')).toBe('AccessDenied');
     const QueueUrl = url('imports')?.replace('imports', 'nothing');
     expect(await refused(sqs().send(new SendMessageCommand({ QueueUrl, MessageBody: 'x' })))).toBe('QueueDoesNotExist');
     for (const message of await receive('imports')) await done('imports', message);
@@ -198,14 +244,13 @@ describe('KMS', () => {
 
   test('a data key opens only with the encryption context it was made with', async () => {
     const EncryptionContext = { tenant: 'a', purpose: 'mail' };
-    const made = await kms('create-tenant').send(
-      new GenerateDataKeyCommand({ KeyId: engine.keyArn, KeySpec: 'AES_256', EncryptionContext }),
-    );
+    const made = await kms('opener').send(new GenerateDataKeyCommand({ KeyId: engine.keyArn, KeySpec: 'AES_256', EncryptionContext }));
     const decrypt = (context: Record<string, string>) =>
-      kms('api').send(new DecryptCommand({ CiphertextBlob: made.CiphertextBlob, EncryptionContext: context }));
+      kms('opener').send(new DecryptCommand({ CiphertextBlob: made.CiphertextBlob, EncryptionContext: context }));
     expect((await decrypt({ purpose: 'mail', tenant: 'a' })).Plaintext).toEqual(made.Plaintext);
     expect(await refused(decrypt({ tenant: 'b', purpose: 'mail' }))).toBe('InvalidCiphertextException');
-    expect(await refused(decrypt({}))).toBe('InvalidCiphertextException');
+    expect(await refused(decrypt({ tenant: 'a' }))).toBe('InvalidCiphertextException');
+    expect(await refused(decrypt({ purpose: 'mail' }))).toBe('AccessDeniedException');
     expect(statSync(join(dir, 'key.json')).mode & 0o777).toBe(0o600);
   });
 
@@ -213,13 +258,13 @@ describe('KMS', () => {
     const { CiphertextBlob } = await kms().send(new EncryptCommand({ KeyId: engine.keyArn, Plaintext: Buffer.from('secret') }));
     const { Plaintext } = await kms().send(new DecryptCommand({ CiphertextBlob, KeyId: engine.keyArn }));
     expect(Buffer.from(Plaintext ?? []).toString()).toBe('secret');
-    expect(await refused(kms('ingest-mail').send(new DecryptCommand({ CiphertextBlob })))).toBe('AccessDenied');
+    expect(await refused(kms('bystander').send(new DecryptCommand({ CiphertextBlob })))).toBe('AccessDenied');
   });
 });
 
 describe('SES', () => {
   const send = (raw: string, options: { Source?: string; Destinations?: string[]; caller?: string } = {}) =>
-    new SESClient(config(engine.endpoints.ses, options.caller ?? 'api')).send(
+    new SESClient(config(engine.endpoints.ses, options.caller ?? 'sender')).send(
       new SendRawEmailCommand({ RawMessage: { Data: Buffer.from(raw) }, Source: options.Source, Destinations: options.Destinations }),
     );
   const mail = 'From: Product <no-reply@mail.example.com>\r\nTo: a@example.org\r\nSubject: Code\r\nMessage-ID: <own@x>\r\n\r\nBody\r\n';
@@ -236,13 +281,16 @@ describe('SES', () => {
   });
 
   test('a sender outside the verified domain, 51 recipients and more than 10 MB are refused', async () => {
-    expect(await refused(send(mail.replace('no-reply@mail.', 'no-reply@evil.')))).toBe('MessageRejected');
-    expect(await refused(send(mail, { Source: 'x@example.net' }))).toBe('MessageRejected');
+    const foreign = mail.replace('no-reply@mail.', 'no-reply@evil.');
+    expect(await refused(send(foreign, { caller: 'host' }))).toBe('MessageRejected');
+    expect(await refused(send(mail, { Source: 'x@example.net', caller: 'host' }))).toBe('MessageRejected');
+    expect(await refused(send(foreign))).toBe('AccessDenied');
+    expect(await refused(send(mail.replace('no-reply@', 'director@')))).toBe('AccessDenied');
     const many = (n: number) => Array.from({ length: n }, (_, i) => `a${i}@example.org`);
     expect(await refused(send(mail, { Destinations: many(50) }))).toBe('accepted');
     expect(await refused(send(mail, { Destinations: many(51) }))).toBe('MessageRejected');
     expect(await refused(send(mail + 'x'.repeat(10 * 1024 * 1024)))).toBe('InvalidParameterValue');
-    expect(await refused(send(mail, { caller: 'ingest-mail' }))).toBe('AccessDenied');
+    expect(await refused(send(mail, { caller: 'bystander' }))).toBe('AccessDenied');
   });
 });
 

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
 import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { root } from '../../lib/bundle.ts';
@@ -262,6 +262,25 @@ describe('the mail drop', () => {
     await expect(sent).rejects.toThrow(/451|ECONNREFUSED|closed|421/);
     await other.end();
   });
+});
+
+test('a changed source is built and runs for the next event; one that does not compile changes nothing', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'source-'));
+  const file = join(folder, 'handler.ts');
+  const source = (text: string) => writeFileSync(file, text);
+  source('export const handler = async () => 1;');
+  const manifest = { operate: { ...rows.operate!, entry: relative(root, file) } };
+  const watching = await startHost({ manifest, bundles: join(folder, 'built'), watch: [folder] });
+  expect(await watching.invoke('operate', {})).toEqual({ answer: '1' });
+  source('export const handler = async () => 2;');
+  await until(async () => JSON.stringify(await watching.invoke('operate', {})) === '{"answer":"2"}');
+  source('export const handler = async (=> 3;');
+  await new Promise((done) => setTimeout(done, 600));
+  expect(await watching.invoke('operate', {})).toEqual({ answer: '2' });
+  source('export const handler = async () => 4;');
+  await until(async () => JSON.stringify(await watching.invoke('operate', {})) === '{"answer":"4"}');
+  await watching.end();
+  rmSync(folder, { recursive: true });
 });
 
 describe('starting', () => {

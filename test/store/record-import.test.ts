@@ -48,7 +48,7 @@ let viewer: Viewer;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'record-import-'));
-  engine = await startEngine({ dir, rows: functions, verifiedDomain: 'mail.example.com', outboxPort: 0 });
+  engine = await startEngine({ dir, rows: functions, sender: 'no-reply@mail.example.com', outboxPort: 0 });
   table = new Table(new DynamoDBClient(config(engine.endpoints.dynamodb)), TABLE);
   // The engine grants what the manifest's rows grant, no more.
   const bucketOf = (caller: string) =>

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { type Answer, demand, type Grants, jsonService, Refusal } from './server.ts';
+import { type Answer, demand, type Grants, HOST, jsonService, Refusal } from './server.ts';
 
 type Input = {
   KeyId?: string;
@@ -27,6 +27,9 @@ export function keyService(key: MasterKey, grants: Grants): Answer {
   const secret = Buffer.from(key.secret, 'base64');
   return jsonService('1.1', (caller, action, input: Input) => {
     demand(grants, caller, 'key', action);
+    // The grant on AWS has this condition: a call that names no tenant is refused.
+    if (caller !== HOST && !input.EncryptionContext?.tenant)
+      throw new Refusal(400, 'AccessDeniedException', 'The encryption context names no tenant.');
     if (input.KeyId !== undefined && input.KeyId !== key.arn && input.KeyId !== key.arn.split('/')[1]) {
       throw new Refusal(400, 'NotFoundException', `Key '${input.KeyId}' does not exist`);
     }

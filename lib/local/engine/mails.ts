@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Answer, demand, type Grants, queryService, Refusal } from './server.ts';
+import { type Answer, demand, type Grants, HOST, queryService, Refusal } from './server.ts';
 
 /** SES takes 10 MB (after encoding) and 50 recipients a mail by default. */
 const MAX_BYTES = 10 * 1024 * 1024;
@@ -13,7 +13,8 @@ export type SentMail = { id: string; at: string; source: string; destinations: s
  * SES outbound: SendRawEmail keeps what would go out as `<id>.eml` in `dir`. It refuses what SES refuses: senders outside
  * the verified domain, and mails that are too large or have too many recipients.
  */
-export function mailService(dir: string, verifiedDomain: string, region: string, grants: Grants): Answer {
+export function mailService(dir: string, sender: string, region: string, grants: Grants): Answer {
+  const verifiedDomain = sender.split('@').at(-1) ?? '';
   mkdirSync(dir, { recursive: true });
   return queryService('http://ses.amazonaws.com/doc/2010-12-01/', (caller, action, form) => {
     demand(grants, caller, 'ses', action);
@@ -23,12 +24,15 @@ export function mailService(dir: string, verifiedDomain: string, region: string,
     const source = form.get('Source') ?? headerOf(head, 'from') ?? '';
     const given = [...form].filter(([name]) => name.startsWith('Destinations.member.')).map(([, value]) => value);
     const destinations = given.length > 0 ? given : ['to', 'cc', 'bcc'].flatMap((name) => addressesOf(headerOf(head, name) ?? ''));
-    for (const sender of [source, headerOf(head, 'from') ?? '']) {
-      if (!isVerified(sender)) {
+    for (const from of [source, headerOf(head, 'from') ?? '']) {
+      // The grant on AWS has this condition: a function sends as the product, and as nobody else.
+      if (caller !== HOST && addressesOf(from).at(-1) !== sender)
+        throw new Refusal(403, 'AccessDenied', `${caller} may only send as ${sender}`);
+      if (!isVerified(from)) {
         throw new Refusal(
           400,
           'MessageRejected',
-          `Email address is not verified. The following identities failed the check in region ${region}: ${sender}`,
+          `Email address is not verified. The following identities failed the check in region ${region}: ${from}`,
         );
       }
     }
@@ -42,8 +46,8 @@ export function mailService(dir: string, verifiedDomain: string, region: string,
     return `<MessageId>${id}</MessageId>`;
   });
 
-  function isVerified(sender: string): boolean {
-    const domain = addressesOf(sender).at(-1)?.split('@').at(-1)?.toLowerCase() ?? '';
+  function isVerified(from: string): boolean {
+    const domain = addressesOf(from).at(-1)?.split('@').at(-1)?.toLowerCase() ?? '';
     return domain === verifiedDomain || domain.endsWith(`.${verifiedDomain}`);
   }
 

@@ -7,6 +7,7 @@ import { mailService, outboxPages } from './mails.ts';
 import { objectService } from './objects.ts';
 import { type QueueConfig, Queues, queueService } from './queues.ts';
 import { type Grants, serve } from './server.ts';
+import { tableService } from './tables.ts';
 import { type TopicConfig, topicService } from './topics.ts';
 
 /** What the host tells the engine: where its state lies, what exists, and who may use it. */
@@ -14,10 +15,12 @@ export type EngineConfig = {
   dir: string;
   region: string;
   bucket: string;
+  partitionKey: string;
   queues: QueueConfig;
   topics: TopicConfig;
   grants: Grants;
-  verifiedDomain: string;
+  /** The address functions send from; its domain is verified. */
+  sender: string;
   outboxPort: number;
 };
 
@@ -42,12 +45,13 @@ async function start(config: EngineConfig): Promise<EngineStarted> {
   const sqs = await serve(queueService(queues, grants, () => sqs.url));
   const sns = await serve(topicService(config.topics, queues, grants));
   const kms = await serve(keyService(key, grants));
-  const ses = await serve(mailService(outboxDir, config.verifiedDomain, region, grants));
+  const ses = await serve(mailService(outboxDir, config.sender, region, grants));
   const outbox = await serve(outboxPages(outboxDir), config.outboxPort);
   const { endpoint, ended } = await dynamo;
+  const dynamodb = await serve(tableService(endpoint, config.partitionKey, grants));
   // Without its table nothing works: better to end as a whole, so that the host says so.
   void ended.then(() => process.exit(3));
-  const endpoints = { dynamodb: endpoint, s3: s3.url, sqs: sqs.url, sns: sns.url, kms: kms.url, ses: ses.url };
+  const endpoints = { dynamodb: dynamodb.url, s3: s3.url, sqs: sqs.url, sns: sns.url, kms: kms.url, ses: ses.url };
   return { endpoints, outbox: outbox.url, keyArn: key.arn };
 }
 
