@@ -113,9 +113,11 @@ describe('the HTTP API', () => {
     expect((await post(1024 * 1024)).status).toBe(200);
   });
 
-  test('requests that meet run in processes of their own, one event at a time', async () => {
-    const answers = await Promise.all([1, 2, 3].map(() => good()('GET', '/x?do=slow')));
-    expect(new Set(answers.map(({ json }) => json.pid)).size).toBe(3);
+  test('events that meet run in processes of their own, one event at a time', async () => {
+    const slow = () => host.invoke('echo', { queryStringParameters: { do: 'slow' } });
+    const outcomes = await Promise.all([slow(), slow(), slow()]);
+    const pids = outcomes.map((outcome) => 'answer' in outcome && JSON.parse(JSON.parse(outcome.answer).body).pid);
+    expect(new Set(pids).size).toBe(3);
   });
 });
 
