@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { stableId, type TenantId } from '../ids.ts';
-import { type Item, isNew, type Table, type Write } from '../table/client.ts';
+import type { Item, Table, Write } from '../table/client.ts';
 import { auditKey, auditPartition } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 
@@ -36,8 +36,11 @@ export function auditEntry(tenant: TenantId, entry: AuditEntry): Write & { put: 
   return { put: { ...auditKey(tenant, entry.at, id), ...entry } };
 }
 
-/** As `auditEntry`, refusing to be written over: for changes that are guarded by nothing else. */
-export const auditOnce = (tenant: TenantId, entry: AuditEntry): Write => ({ ...auditEntry(tenant, entry), condition: isNew });
+/** What a patch changes, as an entry tells it: the same fields before and after. */
+export function changeOf<T extends object>(before: T, patch: Partial<T>) {
+  const fields = Object.keys(patch) as (keyof T)[];
+  return { before: Object.fromEntries(fields.map((field) => [field, before[field]])), after: patch };
+}
 
 /** A page of the audit, newest first, going back through the months from `after` (or now) to the tenant's first. */
 export async function listAudit(

@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import { auditEntry } from '../audit/audit-store.ts';
+import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, forbidden, stale } from '../errors.ts';
 import { newSecret, sha256 } from '../ids.ts';
 import { ACTIVITY_DAYS } from '../limits.ts';
@@ -116,7 +116,6 @@ export async function patchDropbox(
   }
   const before = { ...own.dropbox, visibility: own.visibility };
   const after = { ...before, ...patch };
-  const changed = Object.keys(patch) as (keyof typeof patch)[];
   const dropbox = await changeDropbox(
     store.table,
     own.dropbox,
@@ -124,11 +123,7 @@ export async function patchDropbox(
       update: 'SET pattern = :pattern, createIn = :createIn, severalRecords = :several',
       values: { ':pattern': after.pattern, ':createIn': after.createIn, ':several': after.severalRecords },
     },
-    {
-      action: 'dropbox.change',
-      before: Object.fromEntries(changed.map((name) => [name, before[name]])),
-      after: patch,
-    },
+    { action: 'dropbox.change', ...changeOf(before, patch) },
     now,
     [
       {

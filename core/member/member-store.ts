@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import { auditEntry } from '../audit/audit-store.ts';
+import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, notFound, stale } from '../errors.ts';
 import { ID, newSecret, sha256, type TenantId } from '../ids.ts';
 import { normaliseAddress } from '../message/address.ts';
@@ -155,8 +155,7 @@ export async function patchMember(
       actor: viewer.member,
       action: 'member.change',
       subject: `member:${id}`,
-      before: Object.fromEntries(Object.keys(patch).map((key) => [key, before[key as keyof Member]])),
-      after: patch,
+      ...changeOf(before, patch),
     }),
   ];
   if (before.dropbox) writes.push(dropboxFollows(before.dropbox, after));

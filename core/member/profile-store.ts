@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import { auditEntry } from '../audit/audit-store.ts';
+import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, forbidden, notFound, stale } from '../errors.ts';
 import { MAX_PROFILES } from '../limits.ts';
 import { isNew, type Table, TransactionRefused } from '../table/client.ts';
@@ -63,8 +63,7 @@ export async function patchProfile(
         actor: viewer.member,
         action: 'profile.change',
         subject: `profile:${id}`,
-        before: Object.fromEntries(Object.keys(patch).map((key) => [key, before[key as keyof Profile]])),
-        after: patch,
+        ...changeOf<object>(before, patch),
       }),
     ]);
   } catch (error) {

@@ -1,5 +1,5 @@
 import type * as z from 'zod';
-import { auditEntry } from '../audit/audit-store.ts';
+import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, stale } from '../errors.ts';
 import type { TenantId } from '../ids.ts';
 import type { Member } from '../member/member.ts';
@@ -95,7 +95,6 @@ export async function patchTenant(
     excludedDomains: patch.excludedDomains ? normaliseDomains(patch.excludedDomains) : before.excludedDomains,
     version: before.version + 1,
   };
-  const changes = { name: after.name, timeZone: after.timeZone, recordAccess: after.recordAccess, excludedDomains: after.excludedDomains };
   try {
     await table.transact([
       {
@@ -119,8 +118,7 @@ export async function patchTenant(
         actor: viewer.member,
         action: 'organisation.change',
         subject: `tenant:${viewer.tenant}`,
-        before: Object.fromEntries(Object.keys(patch).map((key) => [key, before[key as keyof Tenant]])),
-        after: Object.fromEntries(Object.keys(patch).map((key) => [key, changes[key as keyof typeof changes]])),
+        ...changeOf<object>(before, { ...patch, ...(patch.excludedDomains ? { excludedDomains: after.excludedDomains } : {}) }),
       }),
     ]);
   } catch (error) {
