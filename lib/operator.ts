@@ -16,6 +16,8 @@ const HELP = `Creates a tenant and its first administrator, and prints the admin
   --function NAME      on AWS: the stack's output CreateTenantFunction
   --help               this page`;
 
+const NOBODY = 'No host runs on this machine with its state there. Start it with "npm start", or use --aws for a deployment.';
+
 /** `npm run tenant:create`: calls the function on this machine's host, or on AWS. Answers the exit code. */
 export async function tenantCreate(args: string[]): Promise<number> {
   const text = { type: 'string' } as const;
@@ -39,7 +41,8 @@ export async function tenantCreate(args: string[]): Promise<number> {
     const client = values.aws ? new LambdaClient({}) : localClient(values.dir ?? '.local');
     return await create(client, values.function ?? 'create-tenant', { name: values.name, timeZone: values['time-zone'], administrator });
   } catch (error) {
-    return say((error as Error).message, 1);
+    const { code, message } = error as NodeJS.ErrnoException;
+    return say(code === 'ECONNREFUSED' ? NOBODY : message, 1);
   }
 }
 
@@ -56,7 +59,7 @@ function localClient(dir: string): LambdaClient {
   try {
     ({ lambdaUrl } = JSON.parse(readFileSync(join(dir, 'host.json'), 'utf8')) as { lambdaUrl: string });
   } catch {
-    throw new Error(`No host runs with its state in ${dir}. Start it with "npm start", or use --aws for a deployment.`);
+    throw new Error(NOBODY);
   }
   return new LambdaClient({ endpoint: lambdaUrl, region: 'local', credentials: { accessKeyId: 'operator', secretAccessKey: 'local' } });
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { environmentNames, resources } from '../../functions/manifest.ts';
 import type { Rows } from '../bundle.ts';
-import type { EngineConfig, EngineStarted } from './engine/process.ts';
+import type { EngineConfig, EngineStarted, ToEngine } from './engine/process.ts';
 import { type Grants, HOST } from './engine/server.ts';
 
 export const REGION = 'eu-west-1';
@@ -10,7 +10,13 @@ export const BUCKET = 'mail';
 export const TABLE = 'crm-mail-addon';
 
 /** The running stand-ins for AWS, and how their host calls them. */
-export type Engine = EngineStarted & { pid: number; ended: Promise<void>; end: () => Promise<void> };
+export type Engine = EngineStarted & {
+  pid: number;
+  /** Says which processes the engine shall take with it when the host is killed. */
+  tell: (news: ToEngine) => void;
+  ended: Promise<void>;
+  end: () => Promise<void>;
+};
 
 export type EngineOptions = { dir: string; rows: Rows; sender: string; outboxPort: number; queueVisibility?: number };
 
@@ -27,10 +33,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     else child.kill('SIGKILL');
     await ended;
   };
+  const tell = (news: ToEngine) => void (child.connected && child.send(news, () => {}));
   try {
     const started = await ask(child, configOf(options));
     await createTable(started.endpoints.dynamodb);
-    return { ...started, pid: child.pid as number, ended, end };
+    return { ...started, pid: child.pid as number, tell, ended, end };
   } catch (error) {
     await end();
     throw error;
@@ -91,7 +98,7 @@ function ask(child: ChildProcess, config: EngineConfig): Promise<EngineStarted> 
       if (answer.started) done(answer.started);
       else fail(Object.assign(new Error(answer.failed?.message), { code: answer.failed?.code }));
     });
-    child.send(config);
+    child.send({ config } satisfies ToEngine);
   });
 }
 

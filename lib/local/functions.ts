@@ -26,7 +26,13 @@ const MAX_PROCESSES = 4;
 /** A process beyond a function's first is ended after so long without work. */
 const IDLE_MS = 30_000;
 
-type Options = { rows: Rows; bundles: string; environment: (name: string, row: FunctionRow) => Record<string, string>; log: Log };
+type Options = {
+  rows: Rows;
+  bundles: string;
+  environment: (name: string, row: FunctionRow) => Record<string, string>;
+  log: Log;
+  tell?: (news: { born?: number; died?: number }) => void;
+};
 
 /**
  * The functions of the manifest, each in processes of its own with exactly the environment, the memory and the time its row
@@ -146,8 +152,10 @@ class Pool {
   private start(): Environment {
     const environment = new Environment(this.name, this.row, this.options);
     this.processes.add(environment);
+    this.options.tell?.({ born: environment.pid });
     void environment.exited.then(() => {
       this.processes.delete(environment);
+      this.options.tell?.({ died: environment.pid });
       this.idle = this.idle.filter((other) => other !== environment);
       this.waiting.shift()?.();
     });

@@ -110,7 +110,7 @@ export async function start(options: HostOptions): Promise<Host> {
 
     const log = new Log(join(dir, 'log'), options.quiet ?? false);
     const environment = (name: string, row: FunctionRow) => environmentOf(name, row, engine, settings);
-    const running = new Functions({ rows, bundles, environment, log });
+    const running = new Functions({ rows, bundles, environment, log, tell: engine.tell });
     cleanUp.push(() => running.end());
     const invoke = (name: string, event: unknown) => running.invoke(name, event);
     const drop = await portOrHint(startMailDrop(domain, ports.smtp, engine), ports.smtp, '--smtp-port');
@@ -245,6 +245,7 @@ function watchSources(
     }, 150);
   };
   const watchers = folders.map((folder) => watch(folder, { recursive: true }, changed));
+  for (const watcher of watchers) watcher.on('error', ({ message }) => say(`Changes are no longer noticed: ${message}`));
   return () => {
     clearTimeout(timer);
     for (const watcher of watchers) watcher.close();

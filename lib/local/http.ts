@@ -223,6 +223,8 @@ export function invokeApi(rows: Rows, invoke: Invoke): Answer {
     const row = name === undefined ? undefined : rows[decodeURIComponent(name)];
     const payload = await bodyOf(request);
     response.setHeader('content-type', 'application/json');
+    // No web page can send this header here without being asked about it first.
+    if (!request.headers.authorization) return void response.writeHead(403).end('{"Message":"Missing Authentication Token"}');
     if (!name || request.method !== 'POST' || row?.trigger.kind !== 'operator') {
       response.setHeader('x-amzn-errortype', 'ResourceNotFoundException');
       const arn = `arn:aws:lambda:${REGION}:000000000000:function:${name}`;

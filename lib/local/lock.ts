@@ -10,7 +10,8 @@ export class HostError extends Error {}
  * process, however that ends, and no process id can be mistaken for another's. Throws a HostError when it is taken.
  */
 export function lock(dir: string): () => void {
-  mkdirSync(dir, { recursive: true });
+  // What lies here is mail and tokens.
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
   const db = new DatabaseSync(join(dir, 'lock'));
   const owner = join(dir, 'lock.pid');
   try {

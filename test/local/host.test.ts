@@ -1,4 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -111,6 +112,23 @@ describe('the HTTP API', () => {
     expect((await post(10 * 1024 * 1024 + 1)).status).toBe(413);
     expect((await post(6 * 1024 * 1024)).status).toBe(413);
     expect((await post(1024 * 1024)).status).toBe(200);
+  });
+
+  test('more requests than the stage lets through are answered with 429', async () => {
+    const throttled = await startHost({ ...options, throttle: { rate: 0.001, burst: 2 } });
+    const ask = () => throttled.api()('GET', '/open/fixed');
+    expect([(await ask()).status, (await ask()).status]).toEqual([200, 200]);
+    expect(await ask()).toMatchObject({ status: 429, json: { message: 'Too Many Requests' } });
+    await throttled.end();
+  });
+
+  test('a request that came by another name than this machine is not answered', async () => {
+    for (const url of [host.apiUrl, host.outboxUrl, host.endpoints.s3]) {
+      const status = await new Promise<number | undefined>((done) => {
+        get(url, { headers: { host: 'rebound.example.com' } }, ({ statusCode }) => done(statusCode));
+      });
+      expect(status).toBe(421);
+    }
   });
 
   test('events that meet run in processes of their own, one event at a time', async () => {

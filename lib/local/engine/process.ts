@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { startDynamo } from '../dynoxide.ts';
@@ -23,6 +23,9 @@ export type EngineConfig = {
   sender: string;
   outboxPort: number;
 };
+
+/** What the host says to the engine: its configuration once, then which processes of functions come and go. */
+export type ToEngine = { config?: EngineConfig; born?: number; died?: number };
 
 /** What the engine tells the host once everything listens. */
 export type EngineStarted = {
@@ -55,9 +58,30 @@ async function start(config: EngineConfig): Promise<EngineStarted> {
   return { endpoints, outbox: outbox.url, keyArn: key.arn };
 }
 
+/** Processes of functions that run at this moment. */
+const functions = new Set<number>();
+
+/** A function that is caught in a loop never learns that its host was killed: the engine does, and ends it. */
+function endFunctions(): void {
+  for (const pid of functions) {
+    try {
+      // On other systems than Linux there is no telling whether the number has passed on to somebody else.
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('runtime.ts')) process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
 // The host is gone, in whatever way: nobody needs this engine, and DynamoDB follows it.
-process.once('disconnect', () => process.exit(0));
-process.once('message', (config: EngineConfig) => {
+process.once('disconnect', () => {
+  endFunctions();
+  process.exit(0);
+});
+process.on('message', ({ config, born, died }: ToEngine) => {
+  if (born) functions.add(born);
+  if (died) functions.delete(died);
+  if (!config) return;
   start(config).then(
     (started) => process.send?.({ started }),
     (error: NodeJS.ErrnoException) => process.send?.({ failed: { code: error.code, message: error.message } }),

@@ -44,11 +44,15 @@ export function demand(grants: Grants, caller: string, on: string, action: strin
   );
 }
 
+const LOOPBACK = /^(127\.0\.0\.1|localhost)(:\d+)?$/;
+
 export type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** Serves on loopback, and nowhere else. Port 0 takes a free one. Throws what listen() throws, such as EADDRINUSE. */
 export async function serve(answer: Answer, port = 0): Promise<{ port: number; url: string; server: Server; end: () => Promise<void> }> {
   const server = createServer((request, response) => {
+    // A web page whose name is made to point at 127.0.0.1 would otherwise be read as one of ours.
+    if (!LOOPBACK.test(request.headers.host ?? '')) return void response.writeHead(421).end();
     answer(request, response).catch((error: unknown) => {
       console.error(error);
       if (!response.headersSent) response.writeHead(500);
