@@ -65,9 +65,9 @@ async function takeOver(
 ): Promise<boolean> {
   if (existing.leaseUntil && existing.leaseUntil > seconds) return false;
   const taken = await table.update(at, {
-    update: 'SET request = :request, leaseUntil = :until, #ttl = :ttl REMOVE sealed',
+    update: 'SET #request = :request, leaseUntil = :until, #ttl = :ttl REMOVE sealed',
     condition: 'leaseUntil = :was OR attribute_not_exists(leaseUntil)',
-    names: { '#ttl': 'ttl' },
+    names: { '#ttl': 'ttl', '#request': 'request' },
     values: { ':request': begun.request, ':until': begun.leaseUntil, ':ttl': begun.ttl, ':was': existing.leaseUntil ?? 0 },
   });
   return taken !== undefined;

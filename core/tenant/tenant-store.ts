@@ -100,9 +100,9 @@ export async function patchTenant(
       {
         update: tenantKey(viewer.tenant),
         with: {
-          update: 'SET #name = :name, timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, version = :next',
+          update: 'SET #name = :name, #timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, version = :next',
           condition: 'version = :version',
-          names: { '#name': 'name' },
+          names: { '#name': 'name', '#timeZone': 'timeZone' },
           values: {
             ':name': after.name,
             ':timeZone': after.timeZone,
