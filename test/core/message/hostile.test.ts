@@ -12,6 +12,9 @@ const reasonOf = (promise: Promise<unknown>) =>
     (error: unknown) => (error instanceof UnreadableMail ? error.reason : error),
   );
 
+/** A deadline for what is large but must be read, however busy the machine that runs the tests is. */
+const PATIENT = 300_000;
+
 describe('limits are checked before a parser sees the mail', () => {
   const parts = (count: number) =>
     multipart('multipart/mixed; boundary=b', [...Array.from({ length: count }, () => '--b\r\n\r\nx'), '--b--']);
@@ -42,7 +45,7 @@ describe('limits are checked before a parser sees the mail', () => {
   });
 
   test('R-11: MAX_MAIL_BYTES are read, one more is refused', async () => {
-    expect((await parseMail(bytes(MAX_MAIL_BYTES), 300_000)).text.length).toBeGreaterThan(MAX_MAIL_BYTES * 0.8);
+    expect((await parseMail(bytes(MAX_MAIL_BYTES), PATIENT)).text.length).toBeGreaterThan(MAX_MAIL_BYTES * 0.8);
     expect(await reasonOf(parseMail(bytes(MAX_MAIL_BYTES + 1)))).toBe('too-large');
   });
 });
@@ -52,24 +55,24 @@ describe('hostile mail is settled, parsed wherever it can be', () => {
     mail({ From: 'a@example.com', Subject: 's', 'Content-Type': type, 'Content-Transfer-Encoding': encoding }, [body]);
 
   test('quoted-printable with a megabyte of spaces, which takes the parser itself minutes', async () => {
-    const parsed = await parseMail(text('quoted-printable', `a${' '.repeat(MiB)}x`));
+    const parsed = await parseMail(text('quoted-printable', `a${' '.repeat(MiB)}x`), PATIENT);
     expect(parsed).toMatchObject({ subject: 's', parser: 'mailparser' });
     expect(parsed.text.endsWith('x')).toBe(true);
   });
 
   test('100,000 pictures and 60,000 table rows of HTML', async () => {
-    expect((await parseMail(text('7bit', '<img src=x>'.repeat(100_000), 'text/html'))).html).toContain('<img');
-    expect((await parseMail(text('7bit', `<table>${'<tr><td>x</td></tr>'.repeat(60_000)}`, 'text/html'))).text).toContain('x');
+    expect((await parseMail(text('7bit', '<img src=x>'.repeat(100_000), 'text/html'), PATIENT)).html).toContain('<img');
+    expect((await parseMail(text('7bit', `<table>${'<tr><td>x</td></tr>'.repeat(60_000)}`, 'text/html'), PATIENT)).text).toContain('x');
   });
 
   test('19 MB of ISO-2022-JP', async () => {
-    const parsed = await parseMail(text('7bit', '\x1b$B8+@Q=q\x1b(B\r\n'.repeat(1_500_000), 'text/plain; charset=iso-2022-jp'));
+    const parsed = await parseMail(text('7bit', '\x1b$B8+@Q=q\x1b(B\r\n'.repeat(1_500_000), 'text/plain; charset=iso-2022-jp'), PATIENT);
     expect(parsed.text.startsWith('見積書\n見積書')).toBe(true);
     expect(parsed.text.replaceAll('見積書', '').trim()).toBe('');
   });
 
   test('38 MB of text', async () => {
-    expect((await parseMail(text('8bit', 'The quick brown fox\r\n'.repeat(1_800_000)))).text.length).toBeGreaterThan(34 * MiB);
+    expect((await parseMail(text('8bit', 'The quick brown fox\r\n'.repeat(1_800_000)), PATIENT)).text.length).toBeGreaterThan(34 * MiB);
   });
 
   test('a 38 MB attachment, whose bytes come back as they went in', async () => {
