@@ -1,0 +1,137 @@
+import type { Answer, TestHost } from './host.ts';
+import { until } from './host.ts';
+import type { Caller, Owner, Thing } from './matrix-cells.ts';
+import { expectStatus, join, newTenant, type Person, rawMail, rawMailWithFile } from './matrix-people.ts';
+
+/** Words that stand in everything a tenant stores, and may stand in no answer to anybody of the other one. */
+export const CANARY = { ours: 'kestrel', theirs: 'bullfinch' } as const;
+
+export type MatrixWorld = {
+  people: Record<Caller, Person>;
+  /** Tokens that are not good: by why. */
+  badTokens: Record<string, string | undefined>;
+  /** The id of a thing of its owner: always the same one until `spent` is told. */
+  idOf: (thing: Thing, owner: Owner) => Promise<string>;
+  spent: (thing: Thing, owner: Owner) => void;
+  /** Ids and words of a tenant that the other must never read. */
+  secrets: { ours: string[]; theirs: string[] };
+};
+
+/** Two tenants with people and one thing of each kind, made through the API and over SMTP as users make them. */
+export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
+  const administrator = await newTenant(host, `Firm ${CANARY.ours}`, `admin@${CANARY.ours}.example`);
+  const stranger = await newTenant(host, `Firm ${CANARY.theirs}`, `admin@${CANARY.theirs}.example`);
+  const noRights = { name: `No rights ${CANARY.ours}`, bccDropbox: false, modules: {} };
+  const { id: profile } = (await expectStatus(201, administrator.api('POST', '/v1/profiles', noRights))).json;
+  const ourMember = (name: string, more = {}) =>
+    join(host, administrator, `${name}@${CANARY.ours}.example`, { name: `${name} ${CANARY.ours}`, ...more });
+  const people = {
+    administrator,
+    stranger,
+    mika: await ourMember('mika'),
+    other: await ourMember('other'),
+    outsider: await ourMember('outsider', { profile }),
+  };
+  // Leads are their owners' and administrators' alone: what is hidden inside a tenant is put to the same test.
+  for (const { api } of [administrator, stranger]) {
+    await expectStatus(200, api('PATCH', '/v1/organisation', { recordAccess: { leads: 'owner-and-admins' } }));
+  }
+
+  const gone = await ourMember('gone');
+  await expectStatus(200, administrator.api('PATCH', `/v1/members/${gone.id}`, { status: 'deactivated' }));
+  const revoked = (await expectStatus(201, people.mika.api('POST', '/v1/tokens', { name: 'to be revoked' }))).json;
+  await expectStatus(204, people.mika.api('DELETE', `/v1/tokens/${revoked.id}`));
+  const soon = new Date(Date.now() - 1000).toISOString();
+  const expired = (await expectStatus(201, people.mika.api('POST', '/v1/tokens', { name: 'over', expiresAt: soon }))).json;
+  const [ourSecret, theirSecret] = [people.mika, stranger].map(({ token }) => token.split('_').at(-1));
+  const badTokens = {
+    nobody: undefined,
+    garbage: 'not-a-token',
+    'a deactivated member': gone.token,
+    'a revoked token': revoked.token,
+    'an expired token': expired.token,
+    'a token with its last letter cut off': people.mika.token.slice(0, -1),
+    "another's secret under one's own name": people.mika.token.replace(ourSecret ?? '', theirSecret ?? ''),
+    "another tenant's name on one's own token": people.mika.token.replace(administrator.tenant, stranger.tenant),
+  };
+
+  const made = new Map<string, Promise<string>>();
+  const makers = thingMakers(host, people);
+  const keyOf = (thing: Thing, owner: Owner) => `${thing} of ${owner}`;
+  return {
+    people,
+    badTokens,
+    idOf: (thing, owner) => {
+      const key = keyOf(thing, owner);
+      if (!made.has(key)) made.set(key, makers[thing](owner));
+      return made.get(key) as Promise<string>;
+    },
+    spent: (thing, owner) => made.delete(keyOf(thing, owner)),
+    secrets: { ours: [CANARY.ours, administrator.tenant], theirs: [CANARY.theirs, stranger.tenant] },
+  };
+}
+
+function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thing, (owner: Owner) => Promise<string>> {
+  let count = 0;
+  const canaryOf = (owner: Owner) => (owner === 'stranger' ? CANARY.theirs : CANARY.ours);
+  const administratorOf = (owner: Owner) => people[owner === 'stranger' ? 'stranger' : 'administrator'];
+  const post = async (person: Person, path: string, body: unknown, headers?: Record<string, string>): Promise<Answer['json']> =>
+    (await expectStatus(path.endsWith('/import') ? 202 : 201, person.api('POST', path, body, headers))).json;
+  const record = (owner: Owner, module: string) =>
+    post(people[owner], `/v1/${module}`, {
+      name: { last: `${module} of ${owner} ${canaryOf(owner)}` },
+      addresses: [`${module}-${owner}-${++count}@${canaryOf(owner)}.example`],
+    });
+  const dropboxOf = async (owner: Owner) => (await expectStatus(200, people[owner].api('GET', '/v1/dropbox'))).json;
+  const loginSender = async (owner: Owner): Promise<string> => {
+    const { senders } = await dropboxOf(owner);
+    const login = (senders as { id: string; address: string }[]).find(({ address }) => address === people[owner].email);
+    return login?.id ?? (await post(people[owner], '/v1/dropbox/senders', { address: people[owner].email })).id;
+  };
+
+  return {
+    token: async (owner) => (await post(people[owner], '/v1/tokens', { name: `token ${canaryOf(owner)}` })).id,
+    member: async (owner) => people[owner].id,
+    invited: async (owner) => {
+      const email = `asked-${++count}@${canaryOf(owner)}.example`;
+      return (await post(administratorOf(owner), '/v1/members', { name: canaryOf(owner), email })).id;
+    },
+    profile: async (owner) => (await post(administratorOf(owner), '/v1/profiles', { name: `Profile ${canaryOf(owner)}` })).id,
+    sender: loginSender,
+    unverified: async (owner) =>
+      (await post(people[owner], '/v1/dropbox/senders', { address: `second-${owner}@${canaryOf(owner)}.example` })).id,
+    held: async (owner) => {
+      const subject = `held ${++count} ${canaryOf(owner)}`;
+      const from = `unknown@${canaryOf(owner)}.example`;
+      const { address } = await dropboxOf(owner);
+      await host.sendMail({ from, rcpt: address, raw: rawMail({ from, to: `c@${canaryOf(owner)}.example`, subject }) });
+      const found = await until(async () =>
+        ((await people[owner].api('GET', '/v1/held')).json.items as { id: string; subject: string }[]).find(
+          (held) => held.subject === subject,
+        ),
+      );
+      return found.id;
+    },
+    lead: async (owner) => (await record(owner, 'leads')).id,
+    contact: async (owner) => (await record(owner, 'contacts')).id,
+    deal: async (owner) => {
+      const contact = await record(owner, 'contacts');
+      return (await post(people[owner], '/v1/deals', { title: `Deal ${canaryOf(owner)}`, contactId: contact.id })).id;
+    },
+    mail: async (owner) => {
+      const lead = await record(owner, 'leads');
+      await loginSender(owner);
+      const { address } = await dropboxOf(owner);
+      const from = people[owner].email;
+      const filename = `${canaryOf(owner)}.txt`;
+      const raw = rawMailWithFile({ from, to: lead.addresses[0], subject: `Mail ${canaryOf(owner)}`, filename });
+      await host.sendMail({ from, rcpt: address, raw });
+      return until(async () => (await people[owner].api('GET', `/v1/leads/${lead.id}/messages`)).json.items[0]?.id as string | undefined);
+    },
+    import: async (owner) => {
+      const { id } = await post(people[owner], '/v1/contacts/import', `last name\n${canaryOf(owner)}\n`, { 'content-type': 'text/csv' });
+      await until(async () => (await people[owner].api('GET', `/v1/imports/${id}`)).json.state === 'done');
+      return id;
+    },
+  };
+}
