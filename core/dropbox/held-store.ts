@@ -5,7 +5,7 @@ import { ID, type TenantId } from '../ids.ts';
 import { HELD_DAYS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Delivery } from '../message/delivery.ts';
-import { isLive, type Table, ttlAfter } from '../table/client.ts';
+import { isLive, type Table, TransactionRefused, ttlAfter } from '../table/client.ts';
 import { heldKey, memberPartition } from '../table/keys.ts';
 import { filledPage, type Page } from '../table/page.ts';
 import type { HeldReason } from './gate.ts';
@@ -75,33 +75,39 @@ export function listHeld(table: Table, viewer: Viewer, page: { limit: number; af
 
 /** Marks a held mail for replay; the queue does the rest. Throws `not-found`. */
 export async function markReplaying(table: Table, viewer: Viewer, id: string, now: Date): Promise<Held> {
-  await readHeld(table, viewer, id, now);
-  return settle(table, viewer, id, 'replaying', 'held.replay', now);
+  return settle(table, viewer, await readHeld(table, viewer, id, now), 'replaying', 'held.replay', now);
 }
 
 /** Takes a mail off the held list for good; its bytes go with the thirty days. Throws `not-found`. */
 export async function discard(table: Table, viewer: Viewer, id: string, now: Date): Promise<Held> {
-  await readHeld(table, viewer, id, now);
-  return settle(table, viewer, id, 'discarded', 'held.discard', now);
+  return settle(table, viewer, await readHeld(table, viewer, id, now), 'discarded', 'held.discard', now);
 }
 
-async function settle(table: Table, viewer: Viewer, id: string, state: Held['state'], action: string, now: Date): Promise<Held> {
-  const changed = await table.update<Held>(heldKey(viewer.tenant, viewer.member, id), {
-    update: 'SET #state = :state',
-    condition: '#state IN (:held, :replaying)',
-    names: { '#state': 'state' },
-    values: { ':state': state, ':held': 'held', ':replaying': 'replaying' },
-  });
-  if (!changed) throw conflict('changed-meanwhile', 'This mail was settled in the same moment. Read the list again.');
-  const { put } = auditEntry(viewer.tenant, {
-    at: now.toISOString(),
-    actor: viewer.member,
-    action,
-    subject: `held:${id}`,
-    before: { reason: changed.reason },
-  });
-  await table.put(put);
-  return changed;
+async function settle(table: Table, viewer: Viewer, held: Held, state: Held['state'], action: string, now: Date): Promise<Held> {
+  try {
+    await table.transact([
+      {
+        update: heldKey(viewer.tenant, viewer.member, held.id),
+        with: {
+          update: 'SET #state = :state',
+          condition: '#state IN (:held, :replaying)',
+          names: { '#state': 'state' },
+          values: { ':state': state, ':held': 'held', ':replaying': 'replaying' },
+        },
+      },
+      auditEntry(viewer.tenant, {
+        at: now.toISOString(),
+        actor: viewer.member,
+        action,
+        subject: `held:${held.id}`,
+        before: { reason: held.reason },
+      }),
+    ]);
+  } catch (error) {
+    if (!(error instanceof TransactionRefused)) throw error;
+    throw conflict('changed-meanwhile', 'This mail was settled in the same moment. Read the list again.');
+  }
+  return { ...held, state };
 }
 
 const isShown = (held: Held, now: Date) => (held.state === 'held' || held.state === 'replaying') && isLive(held, now);
