@@ -39,7 +39,7 @@ type Resource =
 export type ResourceName = keyof typeof resources;
 
 export type Trigger =
-  /** Answers whether a bearer token is good, before the function behind a route is called. */
+  /** Tells whose bearer token it is, if anybody's, before the function behind a route is called; that one answers 401. */
   | { kind: 'authoriser' }
   /** Routes of the HTTP API: `METHOD /path` or `$default`; `open` ones are reached without a token. */
   | { kind: 'http'; routes: readonly string[]; open?: readonly string[] }

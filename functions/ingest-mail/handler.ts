@@ -1,7 +1,7 @@
 import middy from '@middy/core';
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import * as z from 'zod';
-import { findHeld } from '../../core/dropbox/held-store.ts';
+import { findHeld, settleReplay } from '../../core/dropbox/held-store.ts';
 import { holdUnprocessed, ingest, ingestHeld, type Mailroom, type Outcome } from '../../core/dropbox/ingest.ts';
 import { asTenantId } from '../../core/ids.ts';
 import { PARSE_DEADLINE_MS } from '../../core/limits.ts';
@@ -41,8 +41,14 @@ async function takeAgain(wanted: { tenant: string; member: string; held: string 
   const tenant = asTenantId(wanted.tenant);
   const held = await findHeld(table(), tenant, wanted.member, wanted.held);
   if (held?.state !== 'replaying') return;
-  const outcome = await ingestHeld(mailroom(attempt), tenant, wanted.member, held);
-  report(outcome ? [outcome] : [], held.delivery.id);
+  try {
+    const outcome = await ingestHeld(mailroom(attempt), tenant, wanted.member, held);
+    report(outcome ? [outcome] : [], held.delivery.id);
+  } catch (error) {
+    if (attempt < resources.inbound.maxReceives) throw error;
+    log.error('replay ended after its last try', { delivery: held.delivery.id, ...errorForLog(error) });
+    await settleReplay(table(), tenant, wanted.member, held.id, 'failed');
+  }
 }
 
 function mailroom(attempt: number): Mailroom {

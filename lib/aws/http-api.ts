@@ -63,11 +63,14 @@ export class FrontDoor extends Construct {
       });
   }
 
-  /** Answers are never kept: a revoked token or a deactivated member stops at once. */
+  /**
+   * Asked for every request, those without a token too: the API answers them in its own words. Answers are never kept: a
+   * revoked token or a deactivated member stops at once (R-33).
+   */
   private authoriser(byName: Record<FunctionName, LambdaFunction>) {
     return new HttpLambdaAuthorizer('Authoriser', byName.authorise, {
       responseTypes: [HttpLambdaResponseType.SIMPLE],
-      identitySource: ['$request.header.Authorization'],
+      identitySource: [],
       resultsCacheTtl: Duration.seconds(0),
     });
   }

@@ -78,13 +78,13 @@ describe('the HTTP API', () => {
   });
 
   test('the authoriser decides before the function runs; open routes do not ask it', async () => {
-    expect(await host.api()('GET', '/v1/x')).toMatchObject({ status: 401, json: { message: 'Unauthorized' } });
+    expect(await host.api()('GET', '/v1/x')).toMatchObject({ status: 403, json: { message: 'Forbidden' } });
     expect(await host.api('bad')('GET', '/v1/x')).toMatchObject({ status: 403, json: { message: 'Forbidden' } });
     expect(await host.api('broken')('GET', '/v1/x')).toMatchObject({ status: 500, json: { message: 'Internal Server Error' } });
     const open = await host.api()('GET', '/open/anna');
     expect(open.json.event).toMatchObject({ routeKey: 'GET /open/{name}', pathParameters: { name: 'anna' } });
     expect((await host.api()('GET', '/open/fixed')).json.event.routeKey).toBe('GET /open/fixed');
-    expect((await host.api()('POST', '/open/anna')).status).toBe(401);
+    expect((await host.api()('POST', '/open/anna')).status).toBe(403);
   });
 
   test('what the function answers goes out as API Gateway sends it', async () => {
