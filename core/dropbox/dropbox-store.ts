@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
-import { conflict, forbidden, stale } from '../errors.ts';
+import { conflict, forbidden, notFound, stale } from '../errors.ts';
 import { newSecret, sha256 } from '../ids.ts';
 import { ACTIVITY_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
@@ -29,7 +29,8 @@ export function findDropbox(table: Table, address: string): Promise<Dropbox | un
 export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date): Promise<OwnDropbox> {
   for (;;) {
     const member = await store.table.get<Member>(memberKey(viewer.tenant, viewer.member));
-    if (member?.dropbox && member.dropboxSealed) {
+    if (!member) throw notFound('member');
+    if (member.dropbox && member.dropboxSealed) {
       const dropbox = await store.table.get<Dropbox>(dropboxKey(member.dropbox));
       const address = await store.vault.open(viewer.tenant, purposeOf(viewer), member.dropboxSealed);
       if (dropbox && !dropbox.retiredAt && address) return { dropbox, address, visibility: member.dropboxVisibility ?? 'record' };
@@ -42,7 +43,8 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
       ...fresh.identity,
       tenant: viewer.tenant,
       member: viewer.member,
-      profile: viewer.profile.id,
+      profile: member.profile,
+      deactivatedAt: member.deactivatedAt,
       pattern: 'contacts-then-leads',
       createIn: 'leads',
       severalRecords: 'all',
@@ -52,7 +54,8 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
     };
     const made = await tryTransact(store.table, [
       { put: { ...dropboxKey(dropbox.hash), ...dropbox }, condition: isNew },
-      pointTo(viewer, fresh, 'attribute_not_exists(dropbox) AND #profile = :profile', { ':profile': viewer.profile.id }),
+      // The member as read here, not as the request began: what changed in between must not be missed, nor waited for.
+      pointTo(viewer, fresh, 'attribute_not_exists(dropbox) AND version = :version', { ':version': member.version }),
     ]);
     if (made) return { dropbox, address: fresh.address, visibility: 'record' };
   }
@@ -79,7 +82,7 @@ export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date)
     const done = await tryTransact(store.table, [
       { put: { ...dropboxKey(old.hash), ...tombstone }, condition: 'version = :version', values: { ':version': old.version } },
       { put: { ...dropbox, ...dropboxKey(dropbox.hash) }, condition: isNew },
-      pointTo(viewer, fresh, 'dropbox = :old AND #profile = :profile', { ':old': old.hash, ':profile': old.profile }),
+      pointTo(viewer, fresh, 'dropbox = :old', { ':old': old.hash }),
       // Addresses are secrets: the audit names them by the beginning of their hash.
       auditEntry(viewer.tenant, {
         at,
@@ -184,7 +187,6 @@ function pointTo(
     with: {
       update: 'SET dropbox = :hash, dropboxSealed = :sealed',
       condition,
-      names: { '#profile': 'profile' },
       values: { ...values, ':hash': fresh.identity.hash, ':sealed': fresh.sealed },
     },
   };

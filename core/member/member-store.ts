@@ -3,7 +3,7 @@ import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, notFound, stale } from '../errors.ts';
 import { ID, newSecret, sha256, type TenantId } from '../ids.ts';
 import { normaliseAddress } from '../message/address.ts';
-import { isLive, isNew, type Table, TransactionRefused, ttlAfter, type Write } from '../table/client.ts';
+import { isLive, isNew, type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { confirmationKey, dropboxKey, memberAddressKey, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import type { Member, memberInput, memberPatch } from './member.ts';
@@ -149,7 +149,7 @@ export async function patchMember(
   after.deactivatedAt = after.status === 'active' ? undefined : (before.deactivatedAt ?? at);
   const counted = (member: Member) => Number(member.confirmed && member.status === 'active' && member.profile === ADMINISTRATOR);
   const writes: Write[] = [
-    { put: { ...memberKey(viewer.tenant, id), ...after }, condition: 'version = :version', values: { ':version': before.version } },
+    { update: memberKey(viewer.tenant, id), with: memberChange(before, after) },
     auditEntry(viewer.tenant, {
       at,
       actor: viewer.member,
@@ -172,14 +172,36 @@ export async function patchMember(
   return after;
 }
 
+/**
+ * The change alone, not the whole item, and only while its dropbox is the one whose item changes with it: a dropbox made
+ * or regenerated in the same moment would otherwise be lost, or would not know of a deactivation.
+ */
+function memberChange(before: Member, after: Member): Update {
+  const deactivated = after.deactivatedAt ? ', deactivatedAt = :at' : ' REMOVE deactivatedAt';
+  return {
+    update: `SET #name = :name, #profile = :profile, #status = :status, version = :next${deactivated}`,
+    condition: `version = :version AND ${before.dropbox ? 'dropbox = :dropbox' : 'attribute_not_exists(dropbox)'}`,
+    names: { '#name': 'name', '#profile': 'profile', '#status': 'status' },
+    values: {
+      ':name': after.name,
+      ':profile': after.profile,
+      ':status': after.status,
+      ':next': after.version,
+      ':version': before.version,
+      ...(after.deactivatedAt ? { ':at': after.deactivatedAt } : {}),
+      ...(before.dropbox ? { ':dropbox': before.dropbox } : {}),
+    },
+  };
+}
+
 /** The dropbox knows its owner's profile and status, so that a mail's gate is one read: it changes in the same transaction. */
 function dropboxFollows(hash: string, member: Member): Write {
   return {
     update: dropboxKey(hash),
     with: {
-      update: member.deactivatedAt ? 'SET profile = :profile, deactivatedAt = :at' : 'SET profile = :profile REMOVE deactivatedAt',
+      update: `SET profile = :profile, version = version + :one${member.deactivatedAt ? ', deactivatedAt = :at' : ' REMOVE deactivatedAt'}`,
       condition: 'attribute_exists(pk)',
-      values: { ':profile': member.profile, ...(member.deactivatedAt ? { ':at': member.deactivatedAt } : {}) },
+      values: { ':profile': member.profile, ':one': 1, ...(member.deactivatedAt ? { ':at': member.deactivatedAt } : {}) },
     },
   };
 }
