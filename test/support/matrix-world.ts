@@ -1,7 +1,8 @@
 import type { Answer, TestHost } from './host.ts';
 import { until } from './host.ts';
 import type { Caller, Owner, Thing } from './matrix-cells.ts';
-import { expectStatus, join, newTenant, type Person, rawMail, rawMailWithFile } from './matrix-people.ts';
+import { expectStatus, rawMailWithFile } from './matrix-people.ts';
+import { join, newTenant, type Person, rawMail } from './tenant.ts';
 
 /** Words that stand in everything a tenant stores, and may stand in no answer to anybody of the other one. */
 export const CANARY = { ours: 'kestrel', theirs: 'bullfinch' } as const;
@@ -19,18 +20,17 @@ export type MatrixWorld = {
 
 /** Two tenants with people and one thing of each kind, made through the API and over SMTP as users make them. */
 export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
-  const administrator = await newTenant(host, `Firm ${CANARY.ours}`, `admin@${CANARY.ours}.example`);
-  const stranger = await newTenant(host, `Firm ${CANARY.theirs}`, `admin@${CANARY.theirs}.example`);
+  const { id: ourTenant, admin: administrator } = await newTenant(host, `Firm ${CANARY.ours}`);
+  const { id: theirTenant, admin: stranger } = await newTenant(host, `Firm ${CANARY.theirs}`);
   const noRights = { name: `No rights ${CANARY.ours}`, bccDropbox: false, modules: {} };
   const { id: profile } = (await expectStatus(201, administrator.api('POST', '/v1/profiles', noRights))).json;
-  const ourMember = (name: string, more = {}) =>
-    join(host, administrator, `${name}@${CANARY.ours}.example`, { name: `${name} ${CANARY.ours}`, ...more });
+  const ourMember = (name: string, profileId?: string) => join(host, administrator, `${name}@${CANARY.ours}.example`, profileId);
   const people = {
     administrator,
     stranger,
     mika: await ourMember('mika'),
     other: await ourMember('other'),
-    outsider: await ourMember('outsider', { profile }),
+    outsider: await ourMember('outsider', profile),
   };
   // Leads are their owners' and administrators' alone: what is hidden inside a tenant is put to the same test.
   for (const { api } of [administrator, stranger]) {
@@ -52,7 +52,7 @@ export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
     'an expired token': expired.token,
     'a token with its last letter cut off': people.mika.token.slice(0, -1),
     "another's secret under one's own name": people.mika.token.replace(ourSecret ?? '', theirSecret ?? ''),
-    "another tenant's name on one's own token": people.mika.token.replace(administrator.tenant, stranger.tenant),
+    "another tenant's name on one's own token": people.mika.token.replace(ourTenant, theirTenant),
   };
 
   const made = new Map<string, Promise<string>>();
@@ -67,7 +67,7 @@ export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
       return made.get(key) as Promise<string>;
     },
     spent: (thing, owner) => made.delete(keyOf(thing, owner)),
-    secrets: { ours: [CANARY.ours, administrator.tenant], theirs: [CANARY.theirs, stranger.tenant] },
+    secrets: { ours: [CANARY.ours, ourTenant], theirs: [CANARY.theirs, theirTenant] },
   };
 }
 
@@ -104,7 +104,7 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
       const subject = `held ${++count} ${canaryOf(owner)}`;
       const from = `unknown@${canaryOf(owner)}.example`;
       const { address } = await dropboxOf(owner);
-      await host.sendMail({ from, rcpt: address, raw: rawMail({ from, to: `c@${canaryOf(owner)}.example`, subject }) });
+      await host.sendMail({ from, rcpt: address, raw: rawMail({ From: from, To: `c@${canaryOf(owner)}.example`, Subject: subject }) });
       const found = await until(async () =>
         ((await people[owner].api('GET', '/v1/held')).json.items as { id: string; subject: string }[]).find(
           (held) => held.subject === subject,
@@ -124,7 +124,7 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
       const { address } = await dropboxOf(owner);
       const from = people[owner].email;
       const filename = `${canaryOf(owner)}.txt`;
-      const raw = rawMailWithFile({ from, to: lead.addresses[0], subject: `Mail ${canaryOf(owner)}`, filename });
+      const raw = rawMailWithFile({ From: from, To: lead.addresses[0], Subject: `Mail ${canaryOf(owner)}` }, filename);
       await host.sendMail({ from, rcpt: address, raw });
       return until(async () => (await people[owner].api('GET', `/v1/leads/${lead.id}/messages`)).json.items[0]?.id as string | undefined);
     },
