@@ -1,4 +1,4 @@
-import type { DecryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
+import type { KMSClient } from '@aws-sdk/client-kms';
 import { type DropboxStore, findDropbox, ownDropbox, regenerate } from '../../core/dropbox/dropbox-store.ts';
 import { newId, newTenantId } from '../../core/ids.ts';
 import { patchMember } from '../../core/member/member-store.ts';
@@ -18,7 +18,7 @@ afterAll(() => end());
 const NOW = new Date('2026-03-01T09:00:00.000Z');
 const profiles = new Map(builtInProfiles().map((profile) => [profile.id, profile]));
 const kms = {
-  send: async (_: GenerateDataKeyCommand | DecryptCommand) => ({ CiphertextBlob: Buffer.alloc(1), Plaintext: Buffer.alloc(32) }),
+  send: async () => ({ CiphertextBlob: Buffer.alloc(1), Plaintext: Buffer.alloc(32) }),
 } as unknown as KMSClient;
 
 /** An administrator, and mika, whose dropbox and profile change in the same moment. */
