@@ -4,7 +4,7 @@ import { discard, findHeld, listHeld, markReplaying } from '../../core/dropbox/h
 import { ingest, ingestHeld, type Mailroom } from '../../core/dropbox/ingest.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import { newId } from '../../core/ids.ts';
-import { MAX_ATTACHMENT_BYTES, MAX_MATCHED_ADDRESSES } from '../../core/limits.ts';
+import { MAX_ATTACHMENT_BYTES, MAX_MATCHED_ADDRESSES, MAX_THREAD_MAILS } from '../../core/limits.ts';
 import type { Delivery } from '../../core/message/delivery.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
@@ -510,7 +510,10 @@ describe('threads', () => {
     await arrives(other, reply);
     const [entry] = await activity(world);
     const { message } = await readVisible(table, world.viewer, entry?.message ?? '');
-    expect((await listThread(table, world.viewer, message.thread, 100)).map(({ subject }) => subject)).toEqual(['Root', 'Re: Root']);
+    expect((await listThread(table, world.viewer, message.thread, MAX_THREAD_MAILS)).map(({ subject }) => subject)).toEqual([
+      'Root',
+      'Re: Root',
+    ]);
   });
 
   test('forged References tie a mail to no record: only its own addresses do', async () => {
@@ -520,6 +523,23 @@ describe('threads', () => {
     await arrives(world, mail({ references: ['root@example.com'], to: [address('elsewhere@other.example')] }));
     expect(await timeline(world, contact)).toHaveLength(1);
   });
+});
+
+test('MAX_THREAD_MAILS: so many mails of a thread are listed, the oldest first', async () => {
+  const world = await dropboxWorld(table);
+  await existing(table, world, 'contacts', TARO);
+  for (let i = 0; i < 4; i++) {
+    await arrives(world, mail({ messageId: `t${i}@example.com`, references: ['t0@example.com'], subject: `t${i}` }), {
+      receivedAt: `2026-03-01T09:00:0${i}.000Z`,
+    });
+  }
+  const [entry] = await activity(world);
+  const { message } = await readVisible(table, world.viewer, entry?.message ?? '');
+  const subjects = async (limit: number) => (await listThread(table, world.viewer, message.thread, limit)).map(({ subject }) => subject);
+  expect([await subjects(4), await subjects(3)]).toEqual([
+    ['t0', 't1', 't2', 't3'],
+    ['t0', 't1', 't2'],
+  ]);
 });
 
 describe('who sees dropbox mail (R-5, R-40, R-42)', () => {

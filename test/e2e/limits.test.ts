@@ -1,0 +1,88 @@
+import {
+  LINK_SECONDS,
+  MAX_IMPORT_BYTES,
+  MAX_JSON_BYTES,
+  MAX_MATCHED_ADDRESSES,
+  MAX_TEXT_CHARS,
+  PAGE_DEFAULT,
+  PAGE_MAX,
+} from '../../core/limits.ts';
+import { startHost, type TestHost, until } from '../support/host.ts';
+import { join, newTenant, type Person, rawMail } from '../support/tenant.ts';
+
+/** Limits of the API, each at its number and one past it. Those of the core are tested where they are kept. */
+let host: TestHost;
+let mika: Person;
+
+beforeAll(async () => {
+  host = await startHost();
+  const { admin } = await newTenant(host);
+  mika = await join(host, admin, 'mika@example.com');
+});
+afterAll(() => host.end());
+
+const TEXT_CSV = { 'content-type': 'text/csv' };
+
+test('MAX_JSON_BYTES of JSON are read, one more is 413 with the limit', async () => {
+  const body = (bytes: number) => `{"name":{"last":"${'x'.repeat(bytes - 20)}"}}`;
+  const ask = (bytes: number) => mika.api('POST', '/v1/leads', body(bytes), { 'content-type': 'application/json' });
+  expect(Buffer.byteLength(body(MAX_JSON_BYTES))).toBe(MAX_JSON_BYTES);
+  expect(await ask(MAX_JSON_BYTES)).toMatchObject({ status: 422, json: { code: 'invalid-body' } });
+  expect(await ask(MAX_JSON_BYTES + 1)).toMatchObject({ status: 413, json: { code: 'body-too-large', limit: MAX_JSON_BYTES } });
+});
+
+test('MAX_IMPORT_BYTES of CSV are taken, one more is 413', async () => {
+  const csv = (bytes: number) => {
+    const head = 'name,note\n';
+    return `${head}${'x'.repeat(99)}\n`.padEnd(bytes, `${'y'.repeat(99)}\n`);
+  };
+  const limited = await mika.api('POST', '/v1/leads/import', csv(MAX_IMPORT_BYTES + 1), TEXT_CSV);
+  expect(limited).toMatchObject({ status: 413, json: { limit: MAX_IMPORT_BYTES } });
+  expect((await mika.api('POST', '/v1/leads/import', csv(MAX_IMPORT_BYTES), TEXT_CSV)).status).not.toBe(413);
+});
+
+test('a page has PAGE_DEFAULT rows when nobody says, PAGE_MAX at most', async () => {
+  const rows = Array.from({ length: PAGE_MAX + 1 }, (_, i) => `Row ${i},row${i}@customer.example`);
+  const started = await mika.api('POST', '/v1/contacts/import', `name,email\n${rows.join('\n')}\n`, TEXT_CSV);
+  await until(async () => (await mika.api('GET', `/v1/imports/${started.json.id}`)).json.state === 'done', 60);
+  const length = async (query: string) => (await mika.api('GET', `/v1/contacts${query}`)).json.items.length;
+  expect([await length(''), await length(`?limit=${PAGE_MAX}`)]).toEqual([PAGE_DEFAULT, PAGE_MAX]);
+  for (const limit of [0, -1, PAGE_MAX + 1, 'many']) expect((await mika.api('GET', `/v1/contacts?limit=${limit}`)).status).toBe(422);
+});
+
+test('MAX_TEXT_CHARS of text are shown whole, one more is cut and said to be; a download link lives LINK_SECONDS', async () => {
+  const { address } = (await mika.api('GET', '/v1/dropbox')).json;
+  const send = (subject: string, chars: number) => {
+    const lines = 'one line of many words '.repeat(chars).slice(0, chars - 1);
+    const raw = rawMail({ From: 'mika@example.com', To: 'long@customer.example', Subject: subject }, `${lines}x`);
+    return host.sendMail({ from: 'mika@example.com', rcpt: address, raw });
+  };
+  await send('at', MAX_TEXT_CHARS);
+  await send('past', MAX_TEXT_CHARS + 1);
+  const found = await until(async () => {
+    const { items } = (await mika.api('GET', '/v1/activity')).json as { items: { subject: string; message: string }[] };
+    return items.length === 2 ? items : undefined;
+  }, 60);
+  const read = async (subject: string) =>
+    (await mika.api('GET', `/v1/messages/${found.find((entry) => entry.subject === subject)?.message}`)).json;
+  const [at, past] = [await read('at'), await read('past')];
+  expect([at.textTruncated, past.textTruncated]).toEqual([undefined, true]);
+  expect([at.text.length, past.text.length]).toEqual([MAX_TEXT_CHARS, MAX_TEXT_CHARS]);
+  const { headers } = await mika.api('GET', `/v1/messages/${at.id}/raw`);
+  expect(new URL(headers.get('location') ?? '').searchParams.get('X-Amz-Expires')).toBe(String(LINK_SECONDS));
+});
+
+test(`R-3: a mail to ${MAX_MATCHED_ADDRESSES} strangers makes as many records, whatever else is asked meanwhile`, async () => {
+  const { address } = (await mika.api('GET', '/v1/dropbox')).json;
+  const strangers = Array.from({ length: MAX_MATCHED_ADDRESSES + 1 }, (_, i) => `s${i}@strangers.example`);
+  const raw = rawMail({ From: 'mika@example.com', To: strangers.join(',\r\n '), Subject: 'Hello all' });
+  await host.sendMail({ from: 'mika@example.com', rcpt: address, raw });
+  const entry = await until(async () => {
+    const { items } = (await mika.api('GET', '/v1/activity')).json as {
+      items: { subject: string; records: unknown[]; skipped: unknown[] }[];
+    };
+    return items.find(({ subject }) => subject === 'Hello all');
+  }, 60);
+  expect(entry.records).toHaveLength(MAX_MATCHED_ADDRESSES);
+  expect(entry.skipped).toEqual([{ address: '1 more', reason: 'beyond-limit' }]);
+});
