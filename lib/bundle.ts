@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { type BuildContext, type BuildOptions, type BuildResult, build, context } from 'esbuild';
+import { type BuildContext, type BuildOptions, type BuildResult, build, context, type Plugin } from 'esbuild';
 import { type FunctionRow, functions, threadFile } from '../functions/manifest.ts';
 
 export type Rows = Record<string, FunctionRow>;
@@ -72,11 +72,45 @@ function optionsFor(outdir: string, rows: Rows) {
     keepNames: true,
     sourcemap: 'linked',
     sourcesContent: false,
+    charset: 'utf8',
     logLevel: 'silent',
+    alias: shims,
+    plugins: [withoutMimeTypes],
     // CommonJS dependencies call require(), which an ES module does not have.
     banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
   } as const satisfies BuildOptions;
 }
+
+const shim = (name: string) => join(root, 'lib/bundle-shims', `${name}.cjs`);
+
+/** Packages that others import and our use of them never runs, or for which the platform does: a test compares the results. */
+const shims = {
+  'iconv-lite': shim('iconv-lite'),
+  'encoding-japanese': shim('encoding-japanese'),
+  // mailparser: texts are taken as they are (skipHtmlToText, skipTextToHtml, skipTextLinks), messages in messages kept whole.
+  'html-to-text': shim('unreachable'),
+  he: shim('unreachable'),
+  tlds: shim('unreachable'),
+  'linkify-it': shim('linkify-it'),
+  // sanitize-html parses styles only for `allowedStyles`; core/message/html.ts reads them itself.
+  postcss: shim('unreachable'),
+  '@aws-sdk/credential-provider-sso': shim('credentials'),
+  '@aws-sdk/credential-provider-ini': shim('credentials'),
+  '@aws-sdk/credential-provider-process': shim('credentials'),
+  '@aws-sdk/credential-provider-web-identity': shim('credentials'),
+  '@aws-sdk/credential-provider-http': shim('credentials'),
+  '@smithy/credential-provider-imds': shim('credentials'),
+};
+
+/** nodemailer's table of file types is for attachments, and the product's own mails have none. */
+const withoutMimeTypes: Plugin = {
+  name: 'without-mime-types',
+  setup: (plugin) => {
+    plugin.onResolve({ filter: /\/mime-types\.js$/ }, ({ importer }) =>
+      /node_modules\/nodemailer\//.test(importer) ? { path: shim('unreachable') } : undefined,
+    );
+  },
+};
 
 function outputsOf(name: string, row: FunctionRow): [string, string][] {
   const threads = (row.threads ?? []).map((file): [string, string] => [`${name}/${threadFile(file).replace(/\.mjs$/, '')}`, file]);

@@ -65,7 +65,7 @@ const ONE_FILE: Record<string, string> = {
   'nodemailer/lib/mail-composer': 'core/outbound/send.ts',
   'postal-mime': 'core/message/parser-postal-mime.ts',
   'sanitize-html': 'core/message/html.ts',
-  tldts: 'core/tenant/excluded-domain.ts',
+  tldts: 'core/tenant/domain-list.ts',
 };
 const isOf = (specifier: string, name: string) => specifier === name || specifier.startsWith(`${name}/`);
 

@@ -8,7 +8,7 @@ import type { Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
 import { memberAddressKey, memberKey, profileKey, tenantKey, tenantPartition } from '../table/keys.ts';
-import { normaliseDomains } from './excluded-domain.ts';
+import { normaliseDomains } from './domain-list.ts';
 import type { newTenantInput, Tenant, tenantPatch } from './tenant.ts';
 
 /** A tenant with its profiles: all that deciding anything for it needs, one Query of one small partition. */
