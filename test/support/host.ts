@@ -17,11 +17,18 @@ export type TestHost = Host & {
 // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects by looking into it.
 export type Answer = { status: number; headers: Headers; text: string; json: any };
 
+/** A test that fails in the middle leaves its host behind: Jest would wait for it for ever. */
+const running = new Set<() => Promise<void>>();
+afterAll(async () => {
+  for (const end of running) await end();
+});
+
 /** The whole system in a directory of its own with ports of its own, built when a source is newer; `end()` removes it all. */
 export async function startHost(options: Partial<HostOptions> = {}): Promise<TestHost> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'host-'));
   const host = await start({ quiet: true, ports: { api: 0, smtp: 0, outbox: 0 }, ...options, dir });
   const end = async () => {
+    running.delete(end);
     await host.end();
     if (!options.dir) rmSync(dir, { recursive: true });
   };
