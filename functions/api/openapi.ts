@@ -46,7 +46,7 @@ function operationOf(route: Route): ZodOpenApiOperationObject {
   const parameters = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, z.string()] as const);
   const header = z.object({
     ...(route.method === 'POST' && route.idempotent !== false && route.who !== 'open' ? { 'Idempotency-Key': z.string().optional() } : {}),
-    ...(route.method === 'PATCH' ? { 'If-Match': z.string().optional() } : {}),
+    ...(route.method === 'PATCH' || route.problems?.includes('stale') ? { 'If-Match': z.string().optional() } : {}),
   });
   return {
     operationId: route.operation,
