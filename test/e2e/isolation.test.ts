@@ -160,7 +160,7 @@ describe('an Idempotency-Key', () => {
     const send = () => brief.api('POST', '/v1/leads', { name: { last: 'Brief' } }, { 'idempotency-key': 'brief' });
     await expectStatus(201, send());
     await expectStatus(200, admin.api('PATCH', `/v1/members/${brief.id}`, { status: 'deactivated' }));
-    expect((await send()).status).toBe(403);
+    expect((await send()).status).toBe(401);
   });
 });
 
