@@ -89,7 +89,11 @@ export const functions = {
     timeout: 29,
     memory: 1769,
     uses: [
-      { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
+      {
+        on: 'table',
+        actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'],
+        prefixes: ['T#*', 'A#*', 'C#*'],
+      },
       { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
       { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
       { on: 'key', actions: ['Decrypt'] },
@@ -113,7 +117,7 @@ export const functions = {
     timeout: 60,
     memory: 1769,
     uses: [
-      { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'] },
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem'], prefixes: ['T#*', 'A#*', 'X#*'] },
       { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*'] },
     ],
     threads: [parseThread],
@@ -145,7 +149,7 @@ export const functions = {
     timeout: 15,
     memory: 512,
     uses: [
-      { on: 'table', actions: ['PutItem', 'ConditionCheckItem'] },
+      { on: 'table', actions: ['PutItem'], prefixes: ['T#*'] },
       { on: 'key', actions: ['GenerateDataKey'] },
     ],
   },

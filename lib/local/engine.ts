@@ -18,7 +18,14 @@ export type Engine = EngineStarted & {
   end: () => Promise<void>;
 };
 
-export type EngineOptions = { dir: string; rows: Rows; sender: string; outboxPort: number; queueVisibility?: number };
+export type EngineOptions = {
+  dir: string;
+  rows: Rows;
+  sender: string;
+  outboxPort: number;
+  queueVisibility?: number;
+  recordCalls?: boolean;
+};
 
 /**
  * Starts DynamoDB, S3, SQS, SNS, KMS and SES in one process of their own, with their state under `dir`, and makes what the
@@ -60,7 +67,7 @@ function valueOnThisMachine(name: string, { endpoints, keyArn }: EngineStarted):
 
 export const topicArn = (name: string) => `arn:aws:sns:${REGION}:000000000000:${name}`;
 
-function configOf({ dir, rows, sender, outboxPort, queueVisibility }: EngineOptions): EngineConfig {
+function configOf({ dir, rows, sender, outboxPort, queueVisibility, recordCalls }: EngineOptions): EngineConfig {
   const queues: EngineConfig['queues'] = {};
   const topics: EngineConfig['topics'] = {};
   for (const [name, resource] of Object.entries(resources)) {
@@ -81,6 +88,7 @@ function configOf({ dir, rows, sender, outboxPort, queueVisibility }: EngineOpti
     grants,
     sender,
     outboxPort,
+    recordCalls,
   };
 }
 

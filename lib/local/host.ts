@@ -33,6 +33,8 @@ export type HostOptions = {
   /** Seconds a message is hidden once taken, instead of what the manifest says. */
   queueVisibility?: number;
   chaos?: Chaos;
+  /** Keep every call of a function to AWS in `calls.jsonl` beside the state. */
+  recordCalls?: boolean;
   settings?: Partial<Settings>;
   /** Fills a state that is new. Cut off in the middle, it begins anew at the next start. */
   firstStart?: (host: Host) => Promise<void>;
@@ -104,6 +106,7 @@ export async function start(options: HostOptions): Promise<Host> {
       sender: settings.MAIL_SENDER,
       outboxPort: ports.outbox,
       queueVisibility: options.queueVisibility,
+      recordCalls: options.recordCalls,
     });
     cleanUp.push(async () => (await starting.catch(() => undefined))?.end());
     const [engine] = await Promise.all([portOrHint(starting, ports.outbox, '--outbox-port'), buildIfStale(bundles, rows, say)]);

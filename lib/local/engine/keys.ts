@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { note } from './calls.ts';
 import { type Answer, demand, type Grants, HOST, jsonService, Refusal } from './server.ts';
 
 type Input = {
@@ -26,6 +27,8 @@ export function masterKey(file: string, region: string): MasterKey {
 export function keyService(key: MasterKey, grants: Grants): Answer {
   const secret = Buffer.from(key.secret, 'base64');
   return jsonService('1.1', (caller, action, input: Input) => {
+    const named = Object.entries(input.EncryptionContext ?? {}).map(([name, value]) => [`kms:EncryptionContext:${name}`, value]);
+    note(caller, `kms:${action}`, 'key', { context: Object.fromEntries(named) });
     demand(grants, caller, 'key', action);
     // The grant on AWS has this condition: a call that names no tenant is refused.
     if (caller !== HOST && !input.EncryptionContext?.tenant)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { note } from './calls.ts';
 import { type Answer, demand, type Grants, HOST, queryService, Refusal } from './server.ts';
 
 /** SES takes 10 MB (after encoding) and 50 recipients a mail by default. */
@@ -17,6 +18,8 @@ export function mailService(dir: string, sender: string, region: string, grants:
   const verifiedDomain = sender.split('@').at(-1) ?? '';
   mkdirSync(dir, { recursive: true });
   return queryService('http://ses.amazonaws.com/doc/2010-12-01/', (caller, action, form) => {
+    const from = addressesOf(headerOf(headAndBody(Buffer.from(form.get('RawMessage.Data') ?? '', 'base64'))[0], 'from') ?? '').at(-1);
+    note(caller, `ses:${action}`, 'ses', { context: from ? { 'ses:FromAddress': from } : {} });
     demand(grants, caller, 'ses', action);
     if (action !== 'SendRawEmail') throw new Refusal(400, 'InvalidAction', `The local SES does not know ${action}.`);
     const raw = Buffer.from(form.get('RawMessage.Data') ?? '', 'base64');

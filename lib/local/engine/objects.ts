@@ -7,6 +7,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
+import { note } from './calls.ts';
 import { type Answer, callerOf, escapeXml, type Grants, HOST, isGranted, Refusal } from './server.ts';
 
 type Row = { key: string; file: string; size: number; etag: string; modified: number; headers: string; checksum: string | null };
@@ -72,6 +73,7 @@ export function objectService(db: DatabaseSync, dir: string, bucket: string, gra
   }
 
   function check(caller: string, action: string, key: string): void {
+    note(caller, `s3:${action}`, 'mail', { key });
     if (!isGranted(grants, caller, 'mail', action, key)) throw new Refusal(403, 'AccessDenied', 'Access Denied');
   }
 

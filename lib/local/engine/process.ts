@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { startDynamo } from '../dynoxide.ts';
+import { recordCalls } from './calls.ts';
 import { keyService, masterKey } from './keys.ts';
 import { mailService, outboxPages } from './mails.ts';
 import { objectService } from './objects.ts';
@@ -22,6 +23,8 @@ export type EngineConfig = {
   /** The address functions send from; its domain is verified. */
   sender: string;
   outboxPort: number;
+  /** Keep every call of a function in `calls.jsonl`, for who compares them with the rights it has on AWS. */
+  recordCalls?: boolean;
 };
 
 /** What the host says to the engine: its configuration once, then which processes of functions come and go. */
@@ -37,6 +40,7 @@ export type EngineStarted = {
 async function start(config: EngineConfig): Promise<EngineStarted> {
   const { dir, region, grants } = config;
   mkdirSync(dir, { recursive: true });
+  if (config.recordCalls) recordCalls(join(dir, 'calls.jsonl'));
   const dynamo = startDynamo(join(dir, 'table.db'));
   const db = new DatabaseSync(join(dir, 'engine.db'));
   // A former engine may need a moment to notice that its host was killed; two must never serve the same files.

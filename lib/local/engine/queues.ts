@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
+import { note } from './calls.ts';
 import { type Answer, demand, type Grants, jsonService, Refusal } from './server.ts';
 
 export type QueueConfig = Record<string, { visibility: number; maxReceives: number }>;
@@ -163,6 +164,7 @@ export function queueService(queues: Queues, grants: Grants, url: () => string):
 
   async function run(caller: string, action: string, input: Input, gone: AbortSignal): Promise<object> {
     const queue = (input.QueueUrl ?? input.QueueName ?? '').split('/').at(-1) ?? '';
+    note(caller, `sqs:${action.replace(/Batch$/, '')}`, queue);
     demand(grants, caller, queue, action.replace(/Batch$/, ''));
     if (!queues.has(queue)) throw new Refusal(400, 'QueueDoesNotExist', 'The specified queue does not exist.');
     switch (action) {

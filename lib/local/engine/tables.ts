@@ -1,4 +1,5 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { note } from './calls.ts';
 import { type Answer, bodyOf, callerOf, type Grants, isGranted, Refusal } from './server.ts';
 
 type Attributes = Record<string, { S?: string }>;
@@ -55,6 +56,7 @@ export function tableService(endpoint: string, partitionKey: string, grants: Gra
     // The host may do everything, and makes few calls; nothing to look into.
     if (isGranted(grants, caller, '', '')) return;
     for (const [needed, key] of needs(action, JSON.parse(body.toString()) as Call)) {
+      note(caller, `dynamodb:${needed}`, 'table', { key });
       if (isGranted(grants, caller, 'table', needed, key)) continue;
       const where = key.replace(/[^#]+$/, '...');
       throw new Refusal(400, 'AccessDeniedException', `The function ${caller} is not authorised to perform dynamodb:${needed} on ${where}`);

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { note } from './calls.ts';
 import type { Queues } from './queues.ts';
 import { type Answer, demand, type Grants, queryService, Refusal } from './server.ts';
 
@@ -11,6 +12,7 @@ const MAX_BYTES = 256 * 1024;
 export function topicService(topics: TopicConfig, queues: Queues, grants: Grants): Answer {
   return queryService('http://sns.amazonaws.com/doc/2010-03-31/', (caller, action, form) => {
     const [name, topic] = Object.entries(topics).find(([, { arn }]) => arn === form.get('TopicArn')) ?? [];
+    note(caller, `sns:${action}`, name ?? '');
     demand(grants, caller, name ?? '', action);
     if (action !== 'Publish') throw new Refusal(400, 'InvalidAction', `The local SNS does not know ${action}.`);
     if (!topic) throw new Refusal(404, 'NotFound', 'Topic does not exist');

@@ -1,0 +1,129 @@
+import type { RecordedCall } from '../../lib/local/engine/calls.ts';
+import { Asked, type Json, list, nameOf, type Resource, type Template } from './synthesised.ts';
+
+/** One statement of a function's role, with references as the manifest's names. */
+export type Statement = { actions: string[]; resources: string[]; conditions: Record<string, Record<string, string[]>>; text: string };
+
+/** The statements of every function's role, by the function's name. */
+export function rolesOf(template: Template, functionNames: readonly string[]): Record<string, Statement[]> {
+  const aws = new Asked(template);
+  const policies = aws.all('AWS::IAM::Policy');
+  const roles = functionNames.map((name): [string, Statement[]] => {
+    const lambda = aws.all('AWS::Lambda::Function').find((each) => nameOf(each) === name);
+    if (!lambda) throw new Error(`The template has no function "${name}".`);
+    const role = lambda.Properties.Role['Fn::GetAtt'][0];
+    const own = policies.filter((policy: Resource) => policy.Properties.Roles.some((each: Json) => each.Ref === role));
+    return [name, own.flatMap((policy) => policy.Properties.PolicyDocument.Statement.map((each: Json) => statementOf(aws, each)))];
+  });
+  return Object.fromEntries(roles);
+}
+
+function statementOf(aws: Asked, { Effect, Action, Resource, Condition = {}, ...others }: Json): Statement {
+  delete others.Sid;
+  if (Effect !== 'Allow' || Object.keys(others).length > 0) throw new Error(`Not a plain grant: ${JSON.stringify({ Effect, ...others })}`);
+  const resources = list(Resource).map((resource) => aws.text(resource));
+  const conditions = Object.entries(Condition).map(([operator, keys]) => [
+    operator,
+    Object.fromEntries(Object.entries(keys as Json).map(([key, value]) => [key, list(value as Json).map(String)])),
+  ]);
+  return {
+    actions: list(Action),
+    resources,
+    conditions: Object.fromEntries(conditions),
+    text: JSON.stringify({ Action, Resource: resources, Condition }),
+  };
+}
+
+/** Calls Lambda makes with a function's rights before and after the function runs: it never makes them itself. */
+export function callsOfLambda(name: string, queue?: string): RecordedCall[] {
+  const logs = ['CreateLogStream', 'PutLogEvents'].map((action) => ({ function: name, action: `logs:${action}`, on: `${name}-log` }));
+  const taking = ['ReceiveMessage', 'DeleteMessage', 'GetQueueAttributes'];
+  return [...logs, ...(queue ? taking.map((action) => ({ function: name, action: `sqs:${action}`, on: queue })) : [])];
+}
+
+/**
+ * What AWS would say to these calls, and what of these rights they did not need: one line a fault, naming the function, the
+ * call and the statement; empty when each call is allowed and each right was used.
+ */
+export function faultsOf(calls: readonly RecordedCall[], roles: Record<string, Statement[]>): string[] {
+  const refused = calls.flatMap((call) => {
+    const statements = roles[call.function] ?? [];
+    if (statements.some((statement) => allows(statement, call))) return [];
+    const near = statements.filter(({ actions }) => actions.includes(call.action)).map(({ text }) => text);
+    return [
+      `${call.function}: AWS would refuse ${said(call)}; ${near.length > 0 ? `nearest: ${near.join(' ')}` : 'no statement has the action'}`,
+    ];
+  });
+  const unused = Object.entries(roles).flatMap(([name, statements]) =>
+    statements.flatMap((statement) => {
+      const own = calls.filter((call) => call.function === name && allows(statement, call));
+      return rightsOf(statement)
+        .filter((right) => !own.some((call) => uses(right, call)))
+        .map(
+          ({ action, resource, pattern }) =>
+            `${name}: nothing used ${action} on ${resource}${pattern ? ` for ${pattern}` : ''}; statement: ${statement.text}`,
+        );
+    }),
+  );
+  return [...new Set([...refused.map(withoutIds), ...unused])];
+}
+
+type Right = { action: string; resource: string; pattern?: string };
+
+/** Each action on each resource; and each pattern of keys, which at least one of the actions must have needed. */
+function rightsOf({ actions, resources, conditions }: Statement): Right[] {
+  const patterns = conditions['ForAllValues:StringLike']?.['dynamodb:LeadingKeys'] ?? [];
+  return resources.flatMap((resource) => [
+    ...actions.map((action) => ({ action, resource })),
+    ...patterns.map((pattern) => ({ action: '*', resource, pattern })),
+  ]);
+}
+
+const uses = ({ action, resource, pattern }: Right, call: RecordedCall) =>
+  (action === '*' || action === call.action) && like(resource, arnOf(call)) && (!pattern || like(pattern, call.key ?? ''));
+
+export function allows({ actions, resources, conditions }: Statement, call: RecordedCall): boolean {
+  return (
+    actions.some((action) => like(action, call.action)) && resources.some((each) => like(each, arnOf(call))) && holds(conditions, call)
+  );
+}
+
+/** The ARN of what a call is about, in the words of `Asked.text`. */
+function arnOf({ on, key, action, context }: RecordedCall): string {
+  if (action.startsWith('s3:')) return `${on}/${key}`;
+  if (on === 'ses') return `arn:<Partition>:ses:<Region>:<AccountId>:identity/${context?.['ses:FromAddress']?.split('@').at(-1)}`;
+  return on;
+}
+
+/** IAM's condition operators, as far as this stack uses them. Throws on another one, so that nobody believes it was looked at. */
+function holds(conditions: Statement['conditions'], call: RecordedCall): boolean {
+  const context: Record<string, string | undefined> = {
+    ...call.context,
+    'dynamodb:LeadingKeys': call.on === 'table' ? call.key : undefined,
+  };
+  return Object.entries(conditions).every(([operator, keys]) =>
+    Object.entries(keys).every(([key, values]) => {
+      const actual = context[key];
+      if (operator === 'StringEquals') return actual !== undefined && values.includes(actual);
+      if (operator === 'Null') return values.includes(String(actual === undefined));
+      // ForAllValues holds of no value too: IAM would let a call without keys pass, and so must this.
+      if (operator === 'ForAllValues:StringLike') return actual === undefined || values.some((value) => like(value, actual));
+      throw new Error(`The condition operator ${operator} is not known here. Teach test/infra/iam.ts what it means.`);
+    }),
+  );
+}
+
+/** IAM's wildcards: `*` any characters, `?` one. */
+function like(pattern: string, text: string): boolean {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${source}$`, 's').test(text);
+}
+
+const said = ({ action, on, key, context }: RecordedCall) =>
+  `${action} on ${on}${key ? ` (${key})` : ''}${context ? ` with ${JSON.stringify(context)}` : ''}`;
+
+/** One line a kind of call, not one an item. */
+const withoutIds = (line: string) => line.replace(/[0-9a-z]{16,}/g, '...');

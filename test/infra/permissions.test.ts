@@ -1,0 +1,222 @@
+import { readFileSync } from 'node:fs';
+import { join as path } from 'node:path';
+import type { Route } from '../../functions/api/route.ts';
+import { routes } from '../../functions/api/routes.ts';
+import { type FunctionRow, functions } from '../../functions/manifest.ts';
+import type { RecordedCall } from '../../lib/local/engine/calls.ts';
+import { callAws, TABLE } from '../../lib/local/engine.ts';
+import { startHost, type TestHost, until } from '../support/host.ts';
+import { type Cell, cells } from '../support/matrix-cells.ts';
+import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
+import { rawMail } from '../support/tenant.ts';
+import { callsOfLambda, faultsOf, rolesOf } from './iam.ts';
+import { type Json, MAIL_DOMAIN, synthesise, type Template } from './synthesised.ts';
+
+/**
+ * Would AWS have allowed it? Users' and operators' journeys on the local host, with every call of every function recorded,
+ * held against the rights its role has in the synthesised template: each call allowed, each right used.
+ */
+const names = Object.keys(functions) as (keyof typeof functions)[];
+const template = synthesise();
+let host: TestHost;
+let world: MatrixWorld;
+let calls: RecordedCall[];
+
+beforeAll(async () => {
+  host = await startHost({ recordCalls: true, settings: { MAIL_DOMAIN }, throttle: { rate: 10_000, burst: 10_000 } });
+  world = await matrixWorld(host);
+  await useTheWholeApi();
+  await sendMails();
+  await importTwoPages();
+  await handOver();
+  await comeBackTomorrow();
+  await sweep();
+  calls = [
+    ...readFileSync(path(host.dir, 'calls.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as RecordedCall),
+    ...names.flatMap((name) => callsOfLambda(name, queueOf(functions[name]))),
+  ];
+}, 180_000);
+afterAll(() => host.end());
+
+test('every call of every function is allowed by its role on AWS, and every right of every role is used', () => {
+  expect(faultsOf(calls, rolesOf(template, names))).toEqual([]);
+});
+
+test('calls of every function that touches anything were recorded', () => {
+  const seen = new Set(calls.filter(({ action }) => !action.startsWith('logs:')).map((call) => call.function));
+  expect(names.filter((name) => (functions[name] as FunctionRow).uses.length > 0 && !seen.has(name))).toEqual([]);
+});
+
+test('the key leaves it to IAM who may use it: its own policy lets the account, and nobody else', () => {
+  const [key] = Object.values(template.Resources).filter(({ Type }) => Type === 'AWS::KMS::Key');
+  const root = { 'Fn::Join': ['', ['arn:', { Ref: 'AWS::Partition' }, ':iam::', { Ref: 'AWS::AccountId' }, ':root']] };
+  expect(key?.Properties.KeyPolicy.Statement).toEqual([{ Action: 'kms:*', Effect: 'Allow', Principal: { AWS: root }, Resource: '*' }]);
+});
+
+describe('it can fail', () => {
+  test('a missing grant', () => {
+    const faults = faultsOf(
+      calls,
+      rolesOf(
+        planted('IngestMail', 'dynamodb:PutItem', (statement) => {
+          statement.Action = statement.Action.filter((action: string) => action !== 'dynamodb:PutItem');
+        }),
+        names,
+      ),
+    );
+    expect(faults[0]).toMatch(/^ingest-mail: AWS would refuse dynamodb:PutItem on table \(T#/);
+  });
+
+  test('an unused grant', () => {
+    const faults = faultsOf(
+      calls,
+      rolesOf(
+        planted('Authorise', 'dynamodb:GetItem', (statement) => {
+          statement.Action.push('dynamodb:Scan');
+        }),
+        names,
+      ),
+    );
+    expect(faults).toEqual([expect.stringMatching(/^authorise: nothing used dynamodb:Scan on table; statement: \{"Action":\[/)]);
+  });
+
+  test('a wrong resource', () => {
+    const faults = faultsOf(
+      calls,
+      rolesOf(
+        planted('IngestMail', 's3:GetObject', (statement) => {
+          statement.Resource['Fn::Join'][1][1] = '/other/*';
+        }),
+        names,
+      ),
+    );
+    expect(faults).toEqual([
+      expect.stringMatching(/^ingest-mail: AWS would refuse s3:GetObject on mail \(raw\/.*nearest: .*mail\/other\/\*/),
+      expect.stringMatching(/^ingest-mail: nothing used s3:GetObject on mail\/other\/\*/),
+    ]);
+  });
+
+  test("another tenant's partition, a key without a tenant, a sender that is not the product", () => {
+    const roles = rolesOf(template, names);
+    const refused = (call: RecordedCall) =>
+      faultsOf([call], { [call.function]: roles[call.function]! }).filter((line) => line.includes('AWS would refuse'));
+    expect(refused({ function: 'authorise', action: 'dynamodb:GetItem', on: 'table', key: 'A#x' })).toHaveLength(1);
+    expect(refused({ function: 'api', action: 'kms:Decrypt', on: 'key', context: {} })).toHaveLength(1);
+    const context = { 'ses:FromAddress': `director@${MAIL_DOMAIN}` };
+    expect(refused({ function: 'api', action: 'ses:SendRawEmail', on: 'ses', context })).toHaveLength(1);
+  });
+});
+
+/** The template with one statement of one function's role changed. */
+function planted(role: string, action: string, change: (statement: Json) => void): Template {
+  const copy = structuredClone(template);
+  const policies = Object.entries(copy.Resources).filter(([id, { Type }]) => Type === 'AWS::IAM::Policy' && id.includes(`${role}Role`));
+  const statement = policies
+    .flatMap(([, { Properties }]) => Properties.PolicyDocument.Statement)
+    .find((each) => [each.Action].flat().includes(action));
+  change(statement);
+  return copy;
+}
+
+function queueOf({ trigger }: FunctionRow): string | undefined {
+  return trigger.kind === 'queue' ? trigger.queue : undefined;
+}
+
+/** Each operation of the contract once, by a member who owns the thing, or by an administrator. */
+async function useTheWholeApi(): Promise<void> {
+  for (const [nth, route] of routes.entries()) {
+    const cell = cells[route.operation] as Cell;
+    const caller = route.who === 'administrator' || route.who === 'profile-manager' ? 'administrator' : 'mika';
+    const id = cell.thing ? await world.idOf(cell.thing, 'mika') : '';
+    const url = route.path.replace(/\{(\w+)\}/g, (_, name: string) => cell.path?.[name] ?? id);
+    const headers: Record<string, string> = cell.type ? { 'content-type': cell.type } : {};
+    const again = async (extra = {}) => world.people[caller].api(route.method, url, cell.body?.(1000 + nth), { ...headers, ...extra });
+    const answer = await again(route.method === 'POST' ? { 'idempotency-key': `key-${route.operation}` } : {});
+    if (answer.status >= 500) throw new Error(`${titleOf(route)}: ${answer.text}`);
+    // What the caller may not do as themselves (another's thing), the operation still reads: nothing more is needed here.
+    if (cell.spends) world.spent(cell.thing!, 'mika');
+  }
+  for (const page of ['/docs', '/openapi.json']) await host.api()('GET', page);
+}
+
+/** A stranger's first mail, the same mail again, mail of an unknown sender that is replayed, mail nobody can read. */
+async function sendMails(): Promise<void> {
+  const { api, email } = world.people.mika;
+  const { address } = (await api('GET', '/v1/dropbox')).json;
+  const send = async (headers: Record<string, string>, from = email) =>
+    host.sendMail({
+      from,
+      rcpt: address,
+      raw: rawMail({ From: from, To: 'new@prospect.example', Date: 'Sun, 01 Mar 2026 09:00:00 +0900', ...headers }),
+    });
+  const settled = (subject: string, outcome: string) =>
+    until(async () =>
+      (await api('GET', '/v1/activity')).json.items.some((each: Json) => each.subject === subject && each.outcome === outcome),
+    );
+  await send({ Subject: 'First', 'Message-ID': '<first@example.com>' });
+  await settled('First', 'created');
+  await send({ Subject: 'First', 'Message-ID': '<first@example.com>' });
+  await settled('First', 'duplicate');
+  await send({ Subject: 'Unknown' }, 'home@elsewhere.example');
+  await settled('Unknown', 'held');
+  const held = (await api('GET', '/v1/held')).json.items.find((each: Json) => each.subject === 'Unknown');
+  await api('POST', `/v1/held/${held.id}/replay`);
+  await until(async () => (await api('GET', `/v1/held/${held.id}`)).json.state === 'held');
+}
+
+/** Over 500 lines: the worker hands on to itself. */
+async function importTwoPages(): Promise<void> {
+  const { api } = world.people.mika;
+  const lines = Array.from({ length: 501 }, (_, i) => `Line ${i},line-${i % 400}@import.example`);
+  const { id } = (await api('POST', '/v1/contacts/import', `last name,email\n${lines.join('\n')}\n`, { 'content-type': 'text/csv' })).json;
+  await until(async () => (await api('GET', `/v1/imports/${id}`)).json.state === 'done', 60);
+  await api('GET', `/v1/imports/${id}/report`);
+}
+
+/** Records for another member: that one must be there, and active. */
+async function handOver(): Promise<void> {
+  const { administrator, other } = world.people;
+  const lead = await world.idOf('lead', 'mika');
+  expect((await administrator.api('PATCH', `/v1/leads/${lead}`, { ownerId: other.id })).status).toBe(200);
+  const line = JSON.stringify({ name: { last: 'Given' }, ownerId: other.id });
+  const { id } = (await administrator.api('POST', '/v1/leads/import', `${line}\n`, { 'content-type': 'application/x-ndjson' })).json;
+  await until(async () => (await administrator.api('GET', `/v1/imports/${id}`)).json.created === 1);
+}
+
+/** A token that was last used yesterday: its use is noted. */
+async function comeBackTomorrow(): Promise<void> {
+  const { token, api } = world.people.other;
+  const [tenant, member, id] = token.split('_').slice(-4);
+  const yesterday = { S: new Date(Date.now() - 86_400_000).toISOString() };
+  await dynamo('UpdateItem', {
+    Key: { pk: { S: `T#${tenant}#U#${member}` }, sk: { S: `K#${id}` } },
+    UpdateExpression: 'SET createdAt = :yesterday REMOVE lastUsedAt',
+    ConditionExpression: 'attribute_exists(pk)',
+    ExpressionAttributeValues: { ':yesterday': yesterday },
+  });
+  await api('GET', '/v1/me');
+}
+
+/** The held mails' notes moved to today, as if thirty days had gone by. */
+async function sweep(): Promise<void> {
+  const day = (days: number) => `X#${new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10)}`;
+  const { Items } = (await dynamo('Query', {
+    KeyConditionExpression: 'pk = :pk',
+    ExpressionAttributeValues: { ':pk': { S: day(31) } },
+  })) as { Items: Record<string, object>[] };
+  for (const item of Items) await dynamo('PutItem', { Item: { ...item, pk: { S: day(0) } } });
+  const outcome = await host.fire('sweep-raw-mail');
+  expect(outcome).toEqual({ answer: expect.stringMatching(/"deleted":[1-9]/) });
+}
+
+/** A call as the host, which may do everything. */
+async function dynamo(action: string, input: object): Promise<unknown> {
+  const answer = await callAws(host.endpoints.dynamodb, `DynamoDB_20120810.${action}`, { TableName: TABLE, ...input });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+}
+
+const titleOf = ({ method, path: url }: Route) => `${method} ${url}`;
