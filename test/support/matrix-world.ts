@@ -2,7 +2,7 @@ import type { Answer, TestHost } from './host.ts';
 import { until } from './host.ts';
 import type { Caller, Owner, Thing } from './matrix-cells.ts';
 import { expectStatus, rawMailWithFile } from './matrix-people.ts';
-import { join, newTenant, type Person, rawMail } from './tenant.ts';
+import { join, mailedCode, newTenant, type Person, rawMail } from './tenant.ts';
 
 /** Words that stand in everything a tenant stores, and may stand in no answer to anybody of the other one. */
 export const CANARY = { ours: 'kestrel', theirs: 'bullfinch' } as const;
@@ -44,8 +44,11 @@ export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
   const soon = new Date(Date.now() - 1000).toISOString();
   const expired = (await expectStatus(201, people.mika.api('POST', '/v1/tokens', { name: 'over', expiresAt: soon }))).json;
   const [ourSecret, theirSecret] = [people.mika, stranger].map(({ token }) => token.split('_').at(-1));
+  const unconfirmed = `unconfirmed@${CANARY.ours}.example`;
+  await expectStatus(201, administrator.api('POST', '/v1/members', { name: 'Unconfirmed', email: unconfirmed }));
   const badTokens = {
     nobody: undefined,
+    "an unconfirmed member's invitation": await mailedCode(host, unconfirmed, /^([0-9a-z]{26})\r?$/m),
     garbage: 'not-a-token',
     'a deactivated member': gone.token,
     'a revoked token': revoked.token,
