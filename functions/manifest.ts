@@ -11,6 +11,8 @@ export type Queue = {
   visibility: number;
   /** Deliveries before the message goes to the queue's dead-letter queue, `<name>-dead`. */
   maxReceives: number;
+  /** Seconds within which a message is promised to be done. */
+  promise: number;
 };
 
 export const resources = {
@@ -23,8 +25,8 @@ export const resources = {
   /** Wraps each tenant's data key. */
   key: { kind: 'key' },
   /** Mail on its way in: SES's notifications, and replays of held mail. */
-  inbound: { kind: 'queue', visibility: 360, maxReceives: 5 },
-  imports: { kind: 'queue', visibility: 360, maxReceives: 5 },
+  inbound: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 180 },
+  imports: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
   /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
   arrivals: { kind: 'topic', queue: 'inbound' },
 } as const satisfies Record<string, Resource>;

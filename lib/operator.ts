@@ -1,9 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { InvokeCommand, LambdaClient, paginateListFunctions } from '@aws-sdk/client-lambda';
+import { GetQueueAttributesCommand, ListQueuesCommand, SQSClient, StartMessageMoveTaskCommand } from '@aws-sdk/client-sqs';
 
-const HELP = `Creates a tenant and its first administrator, and prints the administrator's first token: the only time it is shown.
+const WHERE = `
+  --dir PATH           state of the host that runs on this machine (.local)
+  --aws                on AWS instead, with your own credentials and region
+  --stage NAME         which deployment there (prod)
+  --help               this page`;
+
+const TENANT_CREATE = `Creates a tenant and its first administrator, and prints the administrator's first token: the only time it is shown.
 
   npm run tenant:create -- --name "Example" --admin-name "Anna Example" --admin-email anna@example.com
 
@@ -11,60 +18,109 @@ const HELP = `Creates a tenant and its first administrator, and prints the admin
   --admin-name TEXT    its first administrator
   --admin-email TEXT   and that person's login address
   --time-zone ZONE     such as Asia/Tokyo (UTC)
-  --dir PATH           state of the host that runs on this machine (.local)
-  --aws                on AWS instead, with your own credentials and region
-  --function NAME      on AWS: the stack's output CreateTenantFunction
-  --help               this page`;
+  --function NAME      on AWS: the stack's output CreateTenantFunction, when it is not to be looked for${WHERE}`;
+
+const REDRIVE = `Moves the dead letters of a queue back into it, once their cause is mended.
+
+  npm run redrive -- inbound
+${WHERE}`;
 
 const NOBODY = 'No host runs on this machine with its state there. Start it with "npm start", or use --aws for a deployment.';
 
+const text = { type: 'string' } as const;
+const flag = { type: 'boolean', default: false } as const;
+const where = { dir: text, stage: text, aws: flag, help: flag };
+type Where = { dir?: string; stage?: string; aws: boolean };
+
 /** `npm run tenant:create`: calls the function on this machine's host, or on AWS. Answers the exit code. */
-export async function tenantCreate(args: string[]): Promise<number> {
-  const text = { type: 'string' } as const;
-  const flag = { type: 'boolean', default: false } as const;
-  const names = {
-    name: text,
-    'admin-name': text,
-    'admin-email': text,
-    'time-zone': text,
-    dir: text,
-    function: text,
-    aws: flag,
-    help: flag,
-  };
-  try {
-    const { values } = parseArgs({ args, options: names });
-    if (values.help) return say(HELP, 0);
+export function tenantCreate(args: string[]): Promise<number> {
+  const options = { ...where, name: text, 'admin-name': text, 'admin-email': text, 'time-zone': text, function: text };
+  return command({ args, options }, TENANT_CREATE, async ({ values }) => {
     const missing = (['name', 'admin-name', 'admin-email'] as const).filter((name) => !values[name]);
-    if (missing.length > 0) return say(`Missing: ${missing.map((name) => `--${name}`).join(', ')}\n\n${HELP}`, 1);
+    if (missing.length > 0) return say(`Missing: ${missing.map((name) => `--${name}`).join(', ')}\n\n${TENANT_CREATE}`, 1);
     const administrator = { name: values['admin-name'], email: values['admin-email'] };
-    const client = values.aws ? new LambdaClient({}) : localClient(values.dir ?? '.local');
-    return await create(client, values.function ?? 'create-tenant', { name: values.name, timeZone: values['time-zone'], administrator });
+    return invoke(values, 'create-tenant', { name: values.name, timeZone: values['time-zone'], administrator }, values.function);
+  });
+}
+
+/** `npm run redrive -- <queue>`: moves dead letters back, on this machine's host or on AWS. Answers the exit code. */
+export function redrive(args: string[]): Promise<number> {
+  return command({ args, options: where, allowPositionals: true }, REDRIVE, async ({ values, positionals: [queue] }) => {
+    if (!queue) return say(`Which queue?\n\n${REDRIVE}`, 1);
+    const sqs = values.aws ? new SQSClient({}) : new SQSClient({ ...onThisMachine(values, 'host').sqs, useQueueUrlAsEndpoint: false });
+    const [from, to] = [await findQueue(sqs, values, queue, 'dead'), await findQueue(sqs, values, queue)];
+    if (!from || !to) return say(`There is no queue "${queue}" with dead letters.`, 1);
+    if (from.count === 0) return say(`${queue}: no dead letters.`, 0);
+    // Told where to: a letter that SNS could not deliver has no queue it came from.
+    await sqs.send(new StartMessageMoveTaskCommand({ SourceArn: from.arn, DestinationArn: to.arn }));
+    return say(`${queue}: about ${from.count} dead letters are on their way back.`, 0);
+  });
+}
+
+async function command<T extends ParseArgsConfig & { options: typeof where }>(
+  config: T,
+  help: string,
+  run: (parsed: ReturnType<typeof parseArgs<T>> & { values: Where }) => Promise<number>,
+): Promise<number> {
+  try {
+    const parsed = parseArgs(config) as ReturnType<typeof parseArgs<T>> & { values: Where & { help: boolean } };
+    return parsed.values.help ? say(help, 0) : await run(parsed);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     return say(code === 'ECONNREFUSED' ? NOBODY : message, 1);
   }
 }
 
-async function create(client: LambdaClient, FunctionName: string, payload: object): Promise<number> {
+async function invoke(where: Where, name: string, payload: object, functionName?: string): Promise<number> {
+  const client = new LambdaClient(where.aws ? {} : onThisMachine(where, 'operator').lambda);
+  const FunctionName = where.aws ? (functionName ?? (await findFunction(client, where, name))) : name;
   const answer = await client.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(payload) }));
   const result = JSON.parse(answer.Payload?.transformToString() ?? 'null') as { error?: unknown } | null;
   const failed = answer.FunctionError !== undefined || result?.error !== undefined;
   return say(JSON.stringify(result, null, 2), failed ? 1 : 0);
 }
 
-/** The client of the host whose state lies in `dir`. Throws when none runs there. */
-function localClient(dir: string): LambdaClient {
-  let lambdaUrl: string;
+async function findQueue(sqs: SQSClient, where: Where, queue: string, dead?: 'dead') {
+  const local = dead ? `${queue}-dead` : queue;
+  const prefix = where.aws ? `${stackOf(where)}-Queues${logical(local)}` : local;
+  const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: prefix }));
+  // CloudFormation puts eight hexadecimal digits behind a name, and a word of its own.
+  const named = new RegExp(where.aws ? `/${prefix}[0-9A-F]{8}-\\w+$` : `/${prefix}$`);
+  const QueueUrl = QueueUrls.find((url) => named.test(url));
+  if (!QueueUrl) return undefined;
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn', 'ApproximateNumberOfMessages'] }),
+  );
+  return { arn: Attributes?.QueueArn, count: Number(Attributes?.ApproximateNumberOfMessages) };
+}
+
+async function findFunction(client: LambdaClient, where: Where, name: string): Promise<string> {
+  const prefix = `${stackOf(where)}-Functions${logical(name)}`;
+  for await (const { Functions = [] } of paginateListFunctions({ client }, {})) {
+    const found = Functions.find(({ FunctionName }) => FunctionName?.startsWith(prefix));
+    if (found?.FunctionName) return found.FunctionName;
+  }
+  throw new Error(`There is no function "${name}" of the stack ${stackOf(where)} in this account and region.`);
+}
+
+const stackOf = ({ stage = 'prod' }: Where) => `CrmMailAddon-${stage}`;
+const logical = (name: string) => name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Clients' settings for the host whose state lies in `dir`. Throws when none runs there. */
+function onThisMachine({ dir = '.local' }: Where, accessKeyId: string) {
   try {
-    ({ lambdaUrl } = JSON.parse(readFileSync(join(dir, 'host.json'), 'utf8')) as { lambdaUrl: string });
+    const { lambdaUrl, endpoints } = JSON.parse(readFileSync(join(dir, 'host.json'), 'utf8')) as {
+      lambdaUrl: string;
+      endpoints: { sqs: string };
+    };
+    const local = { region: 'local', credentials: { accessKeyId, secretAccessKey: 'local' } };
+    return { lambda: { ...local, endpoint: lambdaUrl }, sqs: { ...local, endpoint: endpoints.sqs } };
   } catch {
     throw new Error(NOBODY);
   }
-  return new LambdaClient({ endpoint: lambdaUrl, region: 'local', credentials: { accessKeyId: 'operator', secretAccessKey: 'local' } });
 }
 
-function say(text: string, code: number): number {
-  console.log(text);
+function say(line: string, code: number): number {
+  console.log(line);
   return code;
 }

@@ -110,7 +110,7 @@ describe('bin -> lib -> functions -> core', () => {
   test('the imports of a file are seen, whatever they look like', () => {
     const here = tests.find(({ file }) => file === 'test/infra/synthesised.ts')!;
     expect([here.ours, here.packages]).toEqual([
-      ['lib/aws/app-stack.ts'],
+      ['lib/aws/app-stack.ts', 'lib/aws/stage.ts'],
       ['node:fs', 'node:os', 'node:path', 'aws-cdk-lib', 'aws-cdk-lib/aws-lambda'],
     ]);
   });

@@ -1,34 +1,49 @@
-import { CfnOutput, Stack, type StackProps } from 'aws-cdk-lib';
+import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
 import type { Construct } from 'constructs';
+import { Alarms, OperatorTopic } from './alarms.ts';
 import { type CodeOf, Functions } from './functions.ts';
 import { FrontDoor } from './http-api.ts';
 import { InboundEmail } from './inbound-email.ts';
+import { OutboundEmail } from './outbound-email.ts';
 import { Queues } from './queues.ts';
 import type { Reaches } from './reach.ts';
+import type { Stage } from './stage.ts';
 import { Storage } from './storage.ts';
 
 export type AppStackProps = StackProps & {
-  /** The domain whose mail SES receives for us. */
-  mailDomain: string;
+  stage: Stage;
   code: CodeOf;
 };
 
 /** The product on AWS: functions/manifest.ts as one stack. */
 export class AppStack extends Stack {
-  constructor(scope: Construct, id: string, { mailDomain, code, ...props }: AppStackProps) {
+  constructor(scope: Construct, id: string, { stage, code, ...props }: AppStackProps) {
     super(scope, id, props);
-    const storage = new Storage(this, 'Storage');
+    const { mailDomain } = stage;
+    const storage = new Storage(this, 'Storage', stage);
     const queues = new Queues(this, 'Queues');
+    const operator = new OperatorTopic(this, 'Operator', stage.alarmEmail);
+    const outbound = new OutboundEmail(this, 'OutboundEmail', mailDomain, operator);
     const frontDoor = new FrontDoor(this, 'Http');
-    const functions = new Functions(this, 'Functions', code, reachesOf(storage, queues), {
-      MAIL_DOMAIN: mailDomain,
-      MAIL_SENDER: `no-reply@${mailDomain}`,
-      PUBLIC_URL: frontDoor.url,
-    });
+    const functions = new Functions(
+      this,
+      'Functions',
+      { code, reaches: reachesOf(storage, queues), sendsThrough: outbound.arns, stage },
+      {
+        MAIL_DOMAIN: mailDomain,
+        MAIL_SENDER: `no-reply@${mailDomain}`,
+        PUBLIC_URL: frontDoor.url,
+      },
+    );
     frontDoor.serve(functions.byName);
     const inbound = new InboundEmail(this, 'InboundEmail', mailDomain, storage.mail, queues.topics.arrivals);
+    inbound.node.addDependency(outbound);
     // A mail that came before the topic had its queue would be stored, and nobody told of it.
     inbound.node.addDependency(queues);
+    new Alarms(this, 'Alarms', { queues, functions: functions.byName, apiId: frontDoor.id, operator }, stage);
+    // For the bill: in the console's cost allocation tags they must be switched on once.
+    Tags.of(this).add('product', 'crm-mail-addon');
+    Tags.of(this).add('stage', stage.name);
 
     new CfnOutput(this, 'ApiUrl', { value: frontDoor.url });
     new CfnOutput(this, 'MailDomain', { value: mailDomain });

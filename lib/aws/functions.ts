@@ -10,40 +10,50 @@ import { grantsOf } from './grants.ts';
 import { logicalName } from './logical-name.ts';
 import type { Reaches } from './reach.ts';
 import { acknowledgePrefixes } from './review.ts';
+import type { Stage } from './stage.ts';
 
 type QueueTrigger = Trigger & { kind: 'queue' };
 
 /** Where a function's bundle is: the folder with its `handler.mjs`. */
 export type CodeOf = (name: FunctionName) => Code;
 
+export type FunctionsProps = {
+  code: CodeOf;
+  reaches: Reaches;
+  /** What SES must allow for a mail of the product's own. */
+  sendsThrough: string[];
+  stage: Stage;
+};
+
 /** Every function of the manifest: its code, its numbers, its rights, its variables, and the queue or the clock that triggers it. */
 export class Functions extends Construct {
   readonly byName = {} as Record<FunctionName, LambdaFunction>;
 
-  constructor(scope: Construct, id: string, code: CodeOf, reaches: Reaches, settings: Settings) {
+  constructor(scope: Construct, id: string, props: FunctionsProps, settings: Settings) {
     super(scope, id);
     for (const [key, row] of Object.entries(functions) as [FunctionName, FunctionRow][]) {
-      this.byName[key] = this.lambda(key, row, code(key), reaches, settings);
-      this.feed(this.byName[key], row, reaches);
+      this.byName[key] = this.lambda(key, row, props, settings);
+      this.feed(this.byName[key], row, props.reaches);
     }
   }
 
-  private lambda(name: FunctionName, row: FunctionRow, code: Code, reaches: Reaches, settings: Settings) {
+  private lambda(name: FunctionName, row: FunctionRow, { code, reaches, sendsThrough, stage }: FunctionsProps, settings: Settings) {
     const logGroup = new LogGroup(this, `${logicalName(name)}Log`, {
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
     });
     const role = new Role(this, `${logicalName(name)}Role`, { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     logGroup.grantWrite(role);
-    for (const grant of grantsOf(this, row, reaches, settings.MAIL_SENDER)) role.addToPolicy(grant);
+    for (const grant of grantsOf(row, reaches, sendsThrough, settings.MAIL_SENDER)) role.addToPolicy(grant);
     acknowledgePrefixes(role, row, reaches);
     return new LambdaFunction(this, logicalName(name), {
-      code,
+      code: code(name),
       handler: 'handler.handler',
       runtime: Runtime.NODEJS_24_X,
       architecture: Architecture.ARM_64,
       timeout: Duration.seconds(row.timeout),
       memorySize: row.memory,
+      reservedConcurrentExecutions: stage.reserved[name],
       environment: environmentOf(row, reaches, settings),
       role,
       logGroup,

@@ -1,6 +1,4 @@
-import { Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
-import type { Construct } from 'constructs';
 import { type FunctionRow, resources, type Use } from '../../functions/manifest.ts';
 import type { Reaches } from './reach.ts';
 
@@ -8,10 +6,10 @@ import type { Reaches } from './reach.ts';
  * The rights of a function, and no others: each `uses` of its row, the queue that triggers it, and sending mail where the
  * row says so. Logs are granted where the log group is made.
  */
-export function grantsOf(scope: Construct, row: FunctionRow, reaches: Reaches, sender: string): PolicyStatement[] {
+export function grantsOf(row: FunctionRow, reaches: Reaches, sendsThrough: string[], sender: string): PolicyStatement[] {
   const grants = row.uses.map((use) => grantOf(use, reaches));
   if (row.trigger.kind === 'queue') grants.push(consuming(reaches[row.trigger.queue].arn));
-  if (row.sendsMail) grants.push(sendingAs(scope, sender));
+  if (row.sendsMail) grants.push(sendingAs(sender, sendsThrough));
   return grants;
 }
 
@@ -44,11 +42,10 @@ const statement = (service: string, { actions }: Use, arns: string[], conditions
 const consuming = (queueArn: string) =>
   new PolicyStatement({ actions: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'], resources: [queueArn] });
 
-function sendingAs(scope: Construct, sender: string): PolicyStatement {
-  const identity = Stack.of(scope).formatArn({ service: 'ses', resource: 'identity', resourceName: sender.split('@')[1] });
+function sendingAs(sender: string, sendsThrough: string[]): PolicyStatement {
   return new PolicyStatement({
     actions: ['ses:SendRawEmail'],
-    resources: [identity],
+    resources: sendsThrough,
     conditions: { StringEquals: { 'ses:FromAddress': sender } },
   });
 }

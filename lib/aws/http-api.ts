@@ -1,6 +1,14 @@
 import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
-import { HttpApi, type HttpMethod, HttpRoute, HttpRouteKey, HttpStage, LogGroupLogDestination } from 'aws-cdk-lib/aws-apigatewayv2';
+import {
+  type CfnStage,
+  HttpApi,
+  type HttpMethod,
+  HttpRoute,
+  HttpRouteKey,
+  HttpStage,
+  LogGroupLogDestination,
+} from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaAuthorizer, HttpLambdaResponseType } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
 import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
@@ -11,6 +19,9 @@ import { logicalName } from './logical-name.ts';
 
 /** Requests a second of all tenants together, and how many may come at once: ten busy tenants, and a bound on the bill of a flood. */
 const THROTTLE = { rateLimit: 200, burstLimit: 400 };
+
+/** Of each route that is reached without a token: nobody's day depends on them, and anybody may call them. */
+const THROTTLE_OPEN = { rateLimit: 20, burstLimit: 40 };
 
 /** What the access log says of a request. No path (it holds ids), no query (it may hold an address), no caller's IP. */
 const LOGGED = {
@@ -30,12 +41,16 @@ export class FrontDoor extends Construct {
   private readonly api: HttpApi;
   /** Where the API is reached, without a slash at its end. */
   readonly url: string;
+  readonly id: string;
+  private readonly stage: CfnStage;
+  private readonly open: Record<string, object> = {};
 
   constructor(scope: Construct, id: string) {
     super(scope, id);
     this.api = new HttpApi(this, 'Api', { createDefaultStage: false });
     this.url = this.api.apiEndpoint;
-    this.openStage();
+    this.id = this.api.apiId;
+    this.stage = this.openStage();
   }
 
   /** Leads each route of the manifest to its function, behind the authoriser unless it is open. */
@@ -61,6 +76,14 @@ export class FrontDoor extends Construct {
         id: 'AwsSolutions-APIG4',
         reason: 'The manifest lists it as open: it is reached without a token.',
       });
+    if (!authorizer) this.throttleOpen(route, made);
+  }
+
+  private throttleOpen(route: string, made: HttpRoute) {
+    const { rateLimit: ThrottlingRateLimit, burstLimit: ThrottlingBurstLimit } = THROTTLE_OPEN;
+    this.open[route] = { ThrottlingRateLimit, ThrottlingBurstLimit };
+    this.stage.routeSettings = this.open;
+    this.stage.node.addDependency(made);
   }
 
   /**
@@ -77,13 +100,14 @@ export class FrontDoor extends Construct {
 
   private openStage() {
     const log = new LogGroup(this, 'Log', { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
-    new HttpStage(this, 'Stage', {
+    const stage = new HttpStage(this, 'Stage', {
       httpApi: this.api,
       stageName: '$default',
       autoDeploy: true,
       throttle: THROTTLE,
       accessLogSettings: { destination: new LogGroupLogDestination(log), format: AccessLogFormat.custom(JSON.stringify(LOGGED)) },
     });
+    return stage.node.defaultChild as CfnStage;
   }
 }
 

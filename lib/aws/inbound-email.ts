@@ -2,7 +2,7 @@ import { RemovalPolicy, Validations } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { IBucket } from 'aws-cdk-lib/aws-s3';
-import { EmailIdentity, Identity, type ReceiptRule, ReceiptRuleSet, TlsPolicy } from 'aws-cdk-lib/aws-ses';
+import { type ReceiptRule, ReceiptRuleSet, TlsPolicy } from 'aws-cdk-lib/aws-ses';
 import { S3, Stop } from 'aws-cdk-lib/aws-ses-actions';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { AwsCustomResource, AwsCustomResourcePolicy, PhysicalResourceId } from 'aws-cdk-lib/custom-resources';
@@ -10,12 +10,11 @@ import { Construct } from 'constructs';
 
 /**
  * Mail for the domain: SES checks it, stores it under `raw/`, tells the topic its envelope, and is done. One rule and a stop,
- * so that a mail is stored once. The domain is an identity of this account, for receiving and for the product's own mail.
+ * so that a mail is stored once.
  */
 export class InboundEmail extends Construct {
   constructor(scope: Construct, id: string, domain: string, bucket: IBucket, arrivals: ITopic) {
     super(scope, id);
-    new EmailIdentity(this, 'Domain', { identity: Identity.domain(domain) });
     const ruleSet = new ReceiptRuleSet(this, 'Rules');
     const rule = ruleSet.addRule('Store', {
       recipients: [domain],

@@ -4,15 +4,20 @@ import { Key } from 'aws-cdk-lib/aws-kms';
 import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 import { resources } from '../../functions/manifest.ts';
+import type { Stage } from './stage.ts';
 
-/** What must outlive everything else, a deleted stack included: the table, the mail and the key that opens the tenants' passwords. */
+/** What outlives everything else, a deleted stack included, where the stage keeps data: table, mail, and the key that opens secrets. */
 export class Storage extends Construct {
   readonly table: TableV2;
   readonly mail: Bucket;
   readonly key: Key;
+  private readonly keepData: boolean;
+  private readonly removalPolicy: RemovalPolicy;
 
-  constructor(scope: Construct, id: string) {
+  constructor(scope: Construct, id: string, { keepData }: Stage) {
     super(scope, id);
+    this.keepData = keepData;
+    this.removalPolicy = keepData ? RemovalPolicy.RETAIN : RemovalPolicy.DESTROY;
     this.table = this.oneTable();
     this.mail = this.mailBucket();
     this.key = this.tenantKey();
@@ -28,8 +33,8 @@ export class Storage extends Construct {
       // Encrypted with the key AWS manages in this account, so that its use shows in CloudTrail.
       encryption: TableEncryptionV2.awsManagedKey(),
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      deletionProtection: this.keepData,
+      removalPolicy: this.removalPolicy,
     });
   }
 
@@ -41,7 +46,7 @@ export class Storage extends Construct {
       encryption: BucketEncryption.S3_MANAGED,
       enforceSSL: true,
       lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: this.removalPolicy,
     });
     Validations.of(bucket).acknowledge({
       id: 'AwsSolutions-S1',
@@ -54,7 +59,7 @@ export class Storage extends Construct {
     return new Key(this, 'Key', {
       description: "Wraps each tenant's data key",
       enableKeyRotation: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: this.removalPolicy,
     });
   }
 }

@@ -80,19 +80,24 @@ function rightsOf({ actions, resources, conditions }: Statement): Right[] {
 }
 
 const uses = ({ action, resource, pattern }: Right, call: RecordedCall) =>
-  (action === '*' || action === call.action) && like(resource, arnOf(call)) && (!pattern || like(pattern, call.key ?? ''));
+  (action === '*' || action === call.action) &&
+  arnsOf(call).some((arn) => like(resource, arn)) &&
+  (!pattern || like(pattern, call.key ?? ''));
 
 export function allows({ actions, resources, conditions }: Statement, call: RecordedCall): boolean {
   return (
-    actions.some((action) => like(action, call.action)) && resources.some((each) => like(each, arnOf(call))) && holds(conditions, call)
+    actions.some((action) => like(action, call.action)) &&
+    arnsOf(call).every((arn) => resources.some((each) => like(each, arn))) &&
+    holds(conditions, call)
   );
 }
 
-/** The ARN of what a call is about, in the words of `Asked.text`. */
-function arnOf({ on, key, action, context }: RecordedCall): string {
-  if (action.startsWith('s3:')) return `${on}/${key}`;
-  if (on === 'ses') return `arn:<Partition>:ses:<Region>:<AccountId>:identity/${context?.['ses:FromAddress']?.split('@').at(-1)}`;
-  return on;
+/** The ARNs of what a call is about, in the words of `Asked.text`: AWS asks for the right to each. */
+function arnsOf({ on, key, action, context }: RecordedCall): string[] {
+  if (action.startsWith('s3:')) return [`${on}/${key}`];
+  if (on !== 'ses') return [on];
+  const ses = 'arn:<Partition>:ses:<Region>:<AccountId>:';
+  return [`${ses}identity/${context?.['ses:FromAddress']?.split('@').at(-1)}`, `${ses}configuration-set/set`];
 }
 
 /** IAM's condition operators, as far as this stack uses them. Throws on another one, so that nobody believes it was looked at. */

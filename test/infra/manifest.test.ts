@@ -93,7 +93,8 @@ describe('the template says what the manifest says, and nothing else', () => {
   });
 
   test('topics: the same, each feeding its queue with the envelope', () => {
-    const found = aws.all('AWS::SNS::Subscription').map(({ Properties }) => ({
+    const byQueue = aws.all('AWS::SNS::Subscription').filter(({ Properties }) => Properties.Protocol === 'sqs');
+    const found = byQueue.map(({ Properties }) => ({
       topic: aws.name(Properties.TopicArn),
       queue: aws.name(Properties.Endpoint),
       raw: Properties.RawMessageDelivery,
@@ -103,7 +104,7 @@ describe('the template says what the manifest says, and nothing else', () => {
       row.kind === 'topic' ? [{ topic, queue: row.queue, raw: false, dead: `${row.queue}-dead` }] : [],
     );
     expect(found).toEqual(wanted);
-    expect(aws.all('AWS::SNS::Topic').map(nameOf)).toEqual(wanted.map(({ topic }) => topic));
+    expect(aws.all('AWS::SNS::Topic').map(nameOf).sort()).toEqual([...wanted.map(({ topic }) => topic), 'operator'].sort());
   });
 
   test('who may call a function: API Gateway those behind routes and the authoriser, EventBridge the scheduled ones', () => {
@@ -136,6 +137,8 @@ describe('the template says what the manifest says, and nothing else', () => {
       'AWS::ApiGatewayV2::Integration',
       'AWS::ApiGatewayV2::Route',
       'AWS::ApiGatewayV2::Stage',
+      'AWS::CloudWatch::Alarm',
+      'AWS::CloudWatch::Dashboard',
       'AWS::DynamoDB::GlobalTable',
       ...(rows.some(([, { trigger }]) => trigger.kind === 'schedule') ? ['AWS::Events::Rule'] : []),
       'AWS::IAM::Policy',
@@ -147,6 +150,8 @@ describe('the template says what the manifest says, and nothing else', () => {
       'AWS::Logs::LogGroup',
       'AWS::S3::Bucket',
       'AWS::S3::BucketPolicy',
+      'AWS::SES::ConfigurationSet',
+      'AWS::SES::ConfigurationSetEventDestination',
       'AWS::SES::EmailIdentity',
       'AWS::SES::ReceiptRule',
       'AWS::SES::ReceiptRuleSet',
@@ -172,7 +177,8 @@ function rightsOf(name: string, { uses, trigger, sendsMail }: FunctionRow): stri
     for (const action of ['DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage']) rights.push(`sqs:${action} ${trigger.queue}`);
   if (sendsMail) {
     const condition = { StringEquals: { 'ses:FromAddress': `no-reply@${MAIL_DOMAIN}` } };
-    rights.push(`ses:SendRawEmail arn:<Partition>:ses:<Region>:<AccountId>:identity/${MAIL_DOMAIN} if ${JSON.stringify(condition)}`);
+    for (const through of [`identity/${MAIL_DOMAIN}`, 'configuration-set/set'])
+      rights.push(`ses:SendRawEmail arn:<Partition>:ses:<Region>:<AccountId>:${through} if ${JSON.stringify(condition)}`);
   }
   return rights.sort();
 }

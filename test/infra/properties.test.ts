@@ -88,14 +88,15 @@ test('BCC-1: one receipt rule: mail for the domain, over TLS, scanned, stored un
   expect([stop, others]).toEqual([{ StopAction: { Scope: 'RuleSet' } }, []]);
 });
 
-test('SES stores and announces for this account alone', () => {
+test('SES and CloudWatch store and announce for this account alone', () => {
   const statements = [...aws.all('AWS::S3::BucketPolicy'), ...aws.all('AWS::SNS::TopicPolicy')]
     .flatMap(({ Properties }) => Properties.PolicyDocument.Statement)
     .filter(({ Effect }) => Effect === 'Allow');
-  expect(statements.map(({ Action }) => Action)).toEqual(['s3:PutObject', 'sns:Publish']);
+  expect(statements.map(({ Action }) => Action)).toEqual(['s3:PutObject', 'sns:Publish', 'sns:Publish', 'sns:Publish']);
   for (const { Principal, Condition } of statements) {
-    expect(Principal).toEqual({ Service: 'ses.amazonaws.com' });
-    expect(Condition).toEqual({ StringEquals: { 'aws:SourceAccount': { Ref: 'AWS::AccountId' } } });
+    expect(Principal.Service).toMatch(/^(ses|cloudwatch)\.amazonaws\.com$/);
+    const { 'aws:SourceAccount': ours, 'AWS:SourceAccount': alsoOurs } = Condition.StringEquals;
+    expect(ours ?? alsoOurs).toEqual({ Ref: 'AWS::AccountId' });
   }
 });
 
@@ -118,9 +119,65 @@ test('R-33: an answer of the authoriser is never kept, so that a revoked token s
   expect(aws.one('AWS::ApiGatewayV2::Authorizer').Properties.IdentitySource ?? []).toEqual([]);
 });
 
-test('the API is throttled', () => {
-  const { ThrottlingBurstLimit, ThrottlingRateLimit } = aws.one('AWS::ApiGatewayV2::Stage').Properties.DefaultRouteSettings;
-  expect([ThrottlingRateLimit, ThrottlingBurstLimit]).toEqual([200, 400]);
+test('the API is throttled, and routes without a token ten times as much', () => {
+  const { DefaultRouteSettings, RouteSettings } = aws.one('AWS::ApiGatewayV2::Stage').Properties;
+  expect(DefaultRouteSettings).toMatchObject({ ThrottlingRateLimit: 200, ThrottlingBurstLimit: 400 });
+  const open = aws.all('AWS::ApiGatewayV2::Route').filter(({ Properties }) => Properties.AuthorizationType === 'NONE');
+  const keys: string[] = open.map(({ Properties }) => Properties.RouteKey);
+  expect(Object.keys(RouteSettings).sort()).toEqual(keys.sort());
+  for (const settings of Object.values(RouteSettings)) expect(settings).toEqual({ ThrottlingRateLimit: 20, ThrottlingBurstLimit: 40 });
+});
+
+test("the product's own mail: what bounces is told, and the address not written to again, whoever sends", () => {
+  const { ReputationOptions, SuppressionOptions } = aws.one('AWS::SES::ConfigurationSet').Properties;
+  expect([ReputationOptions.ReputationMetricsEnabled, SuppressionOptions.SuppressedReasons]).toEqual([true, ['BOUNCE', 'COMPLAINT']]);
+  const { EventDestination } = aws.one('AWS::SES::ConfigurationSetEventDestination').Properties;
+  expect(EventDestination.MatchingEventTypes).toEqual(['bounce', 'complaint', 'reject']);
+  expect(aws.name(EventDestination.SnsDestination.TopicARN)).toBe('operator');
+  const { EmailIdentity, ConfigurationSetAttributes } = aws.one('AWS::SES::EmailIdentity').Properties;
+  expect([EmailIdentity, aws.at(ConfigurationSetAttributes.ConfigurationSetName).Type]).toEqual([
+    MAIL_DOMAIN,
+    'AWS::SES::ConfigurationSet',
+  ]);
+});
+
+test('executions are kept for who takes mail in and who answers the API, so that a flood of one leaves the others theirs', () => {
+  const reserved = aws.all('AWS::Lambda::Function').flatMap((each) => {
+    const { ReservedConcurrentExecutions: most } = each.Properties;
+    return most === undefined ? [] : [[nameOf(each), most]];
+  });
+  expect(Object.fromEntries(reserved)).toEqual({ api: 200, authorise: 100, 'ingest-mail': 50 });
+});
+
+test('the bill can be read by product and stage', () => {
+  const tags = [
+    { Key: 'product', Value: 'crm-mail-addon' },
+    { Key: 'stage', Value: 'prod' },
+  ];
+  for (const type of ['AWS::Lambda::Function', 'AWS::S3::Bucket', 'AWS::SQS::Queue', 'AWS::Logs::LogGroup'])
+    for (const { Properties } of aws.all(type)) expect(Properties.Tags).toEqual(tags);
+  expect(aws.one('AWS::DynamoDB::GlobalTable').Properties.Replicas[0].Tags).toEqual(tags);
+});
+
+describe('stages', () => {
+  const dev = new Asked(synthesise('dev'));
+
+  test('dev forgets everything with its stack, reserves nothing, and does not mind silence', () => {
+    for (const type of ['AWS::DynamoDB::GlobalTable', 'AWS::S3::Bucket', 'AWS::KMS::Key'])
+      expect(dev.one(type).DeletionPolicy).toBe('Delete');
+    expect(dev.one('AWS::DynamoDB::GlobalTable').Properties.Replicas[0].DeletionProtectionEnabled).toBe(false);
+    expect(dev.all('AWS::Lambda::Function').filter(({ Properties }) => Properties.ReservedConcurrentExecutions)).toEqual([]);
+    expect(dev.all('AWS::CloudWatch::Alarm').map(({ Properties }) => Properties.MetricName)).not.toContain('NumberOfMessagesPublished');
+  });
+
+  test('otherwise dev is what prod is', () => {
+    const kinds = (asked: Asked) => asked.types().filter((type) => type !== 'AWS::CloudWatch::Alarm');
+    expect(kinds(dev)).toEqual(kinds(aws));
+  });
+
+  test('a stage nobody described is refused', () => {
+    expect(() => synthesise('none' as 'dev')).toThrow('There is no stage "none" in cdk.json; it has dev, prod.');
+  });
 });
 
 test('no policy of a role grants an action by wildcard, and none but the activation a resource by wildcard', () => {

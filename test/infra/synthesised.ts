@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { App } from 'aws-cdk-lib';
 import { Code } from 'aws-cdk-lib/aws-lambda';
 import { AppStack } from '../../lib/aws/app-stack.ts';
+import { stageOf } from '../../lib/aws/stage.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a CloudFormation template is whatever it is
 export type Json = any;
@@ -13,13 +14,17 @@ export type Template = { Resources: Record<string, Resource>; Outputs: Record<st
 export const MAIL_DOMAIN = 'mail.example.com';
 
 /** The template as `cdk synth` makes it, without bundling, and without the reviews, which `npm run synth` runs. */
-export function synthesise(): Template {
+export function synthesise(stage: 'dev' | 'prod' = 'prod'): Template {
   process.env.CDK_VALIDATION = 'false';
   const outdir = mkdtempSync(join(tmpdir(), 'synth-'));
   try {
     const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
-    const app = new App({ context: { ...context, 'aws:cdk:enable-path-metadata': true }, outdir, analyticsReporting: false });
-    new AppStack(app, 'Test', { mailDomain: MAIL_DOMAIN, code: () => Code.fromInline('export const handler = 1;') });
+    const app = new App({
+      context: { ...context, stage, alarmEmail: 'operator@example.com', 'aws:cdk:enable-path-metadata': true },
+      outdir,
+      analyticsReporting: false,
+    });
+    new AppStack(app, 'Test', { stage: stageOf(app.node), code: () => Code.fromInline('export const handler = 1;') });
     return app.synth().getStackByName('Test').template;
   } finally {
     rmSync(outdir, { recursive: true });

@@ -102,6 +102,19 @@ export class Queues {
     return Number(changes) > 0;
   }
 
+  names(): string[] {
+    return Object.keys(this.config).flatMap((name) => [name, `${name}-dead`]);
+  }
+
+  /** Messages of one queue go to another, as new ones: nobody has taken them there. Answers how many. */
+  move(from: string, to: string): number {
+    const { changes } = this.db
+      .prepare('UPDATE messages SET queue = ?, receipt = NULL, visible_at = 0, receives = 0, first_received = NULL WHERE queue = ?')
+      .run(to, from);
+    this.wake(to);
+    return Number(changes);
+  }
+
   counts(queue: string): { visible: number; inFlight: number; delayed: number } {
     const now = Date.now();
     const count = (where: string, ...values: number[]) =>
@@ -146,6 +159,9 @@ type Entry = { Id: string; MessageBody?: string; DelaySeconds?: number; MessageA
 type Input = Entry & {
   QueueUrl: string;
   QueueName?: string;
+  QueueNamePrefix?: string;
+  SourceArn?: string;
+  DestinationArn?: string;
   Entries?: (Entry & { ReceiptHandle?: string })[];
   ReceiptHandle?: string;
   MaxNumberOfMessages?: number;
@@ -163,9 +179,13 @@ export function queueService(queues: Queues, grants: Grants, url: () => string):
   };
 
   async function run(caller: string, action: string, input: Input, gone: AbortSignal): Promise<object> {
-    const queue = (input.QueueUrl ?? input.QueueName ?? '').split('/').at(-1) ?? '';
+    const queue = (input.QueueUrl ?? input.QueueName ?? input.SourceArn ?? '').split(/[/:]/).at(-1) ?? '';
     note(caller, `sqs:${action.replace(/Batch$/, '')}`, queue);
     demand(grants, caller, queue, action.replace(/Batch$/, ''));
+    if (action === 'ListQueues') {
+      const found = queues.names().filter((name) => name.startsWith(input.QueueNamePrefix ?? ''));
+      return { QueueUrls: found.map((name) => `${url()}/000000000000/${name}`) };
+    }
     if (!queues.has(queue)) throw new Refusal(400, 'QueueDoesNotExist', 'The specified queue does not exist.');
     switch (action) {
       case 'SendMessage':
@@ -191,12 +211,19 @@ export function queueService(queues: Queues, grants: Grants, url: () => string):
           throw new Refusal(400, 'MessageNotInflight', 'The message is not in flight.');
         }
         return {};
+      case 'StartMessageMoveTask': {
+        const to = input.DestinationArn?.split(':').at(-1) ?? '';
+        if (!queues.has(to)) throw new Refusal(400, 'ResourceNotFoundException', 'The destination does not exist.');
+        queues.move(queue, to);
+        return { TaskHandle: queue };
+      }
       case 'GetQueueUrl':
         return { QueueUrl: `${url()}/000000000000/${queue}` };
       case 'GetQueueAttributes': {
         const { visible, inFlight, delayed } = queues.counts(queue);
         return {
           Attributes: {
+            QueueArn: `arn:aws:sqs:local:000000000000:${queue}`,
             ApproximateNumberOfMessages: String(visible),
             ApproximateNumberOfMessagesNotVisible: String(inFlight),
             ApproximateNumberOfMessagesDelayed: String(delayed),

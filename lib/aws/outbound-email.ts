@@ -1,0 +1,28 @@
+import { Stack } from 'aws-cdk-lib';
+import { ConfigurationSet, EmailIdentity, EmailSendingEvent, EventDestination, Identity, SuppressionReasons } from 'aws-cdk-lib/aws-ses';
+import type { ITopic } from 'aws-cdk-lib/aws-sns';
+import { Construct } from 'constructs';
+
+/**
+ * The product's own mail (codes, invitations): what bounces or is complained about is told to the operator, and such an
+ * address is not written to again. The set is the domain's default: no sender can forget to name it.
+ */
+export class OutboundEmail extends Construct {
+  /** Who sends needs rights on both: a default set is asked for as if it had been named. */
+  readonly arns: string[];
+
+  constructor(scope: Construct, id: string, domain: string, troubles: ITopic) {
+    super(scope, id);
+    const configurationSet = new ConfigurationSet(this, 'Set', {
+      reputationMetrics: true,
+      suppressionReasons: SuppressionReasons.BOUNCES_AND_COMPLAINTS,
+    });
+    configurationSet.addEventDestination('Troubles', {
+      destination: EventDestination.snsTopic(troubles),
+      events: [EmailSendingEvent.BOUNCE, EmailSendingEvent.COMPLAINT, EmailSendingEvent.REJECT],
+    });
+    new EmailIdentity(this, 'Domain', { identity: Identity.domain(domain), configurationSet });
+    const arn = (resource: string, resourceName: string) => Stack.of(this).formatArn({ service: 'ses', resource, resourceName });
+    this.arns = [arn('identity', domain), arn('configuration-set', configurationSet.configurationSetName)];
+  }
+}

@@ -1,0 +1,27 @@
+import type { Node } from 'constructs';
+import type { FunctionName } from '../../functions/manifest.ts';
+
+/** What differs between deployments: the context of cdk.json, and `-c name=value` on the command line. */
+export type Stage = {
+  name: string;
+  /** The domain whose mail SES receives for us. */
+  mailDomain: string;
+  /** Who is told of alarms and bounces by mail; nobody when it is empty. */
+  alarmEmail: string;
+  /** Table, bucket and key outlive the stack, and the table refuses to be deleted. */
+  keepData: boolean;
+  /** Hours without any mail that are worth an alarm, 24 at most; 0 for no such alarm. */
+  quietHours: number;
+  /** Executions kept for a function, and its most: a flood of one then leaves the others theirs. */
+  reserved: Partial<Record<FunctionName, number>>;
+};
+
+/** Reads the stage that context names. Throws what is wrong in words that say what to do. */
+export function stageOf(node: Node): Stage {
+  const name: string = node.getContext('stage');
+  const stages = node.getContext('stages') as Record<string, Pick<Stage, 'keepData' | 'quietHours' | 'reserved'>>;
+  const stage = stages[name];
+  if (!stage) throw new Error(`There is no stage "${name}" in cdk.json; it has ${Object.keys(stages).join(', ')}.`);
+  if (stage.quietHours > 24) throw new Error('quietHours is 24 at most: CloudWatch looks back no further.');
+  return { ...stage, name, mailDomain: node.getContext('mailDomain'), alarmEmail: node.tryGetContext('alarmEmail') ?? '' };
+}
