@@ -47,6 +47,8 @@ export class AppStack extends Stack {
 
     new CfnOutput(this, 'ApiUrl', { value: frontDoor.url });
     new CfnOutput(this, 'MailDomain', { value: mailDomain });
+    new CfnOutput(this, 'Mx', { value: `${mailDomain} MX 10 inbound-smtp.${this.region}.amazonaws.com` });
+    new CfnOutput(this, 'MailBucket', { value: storage.mail.bucketName });
     new CfnOutput(this, 'TableName', { value: storage.table.tableName });
     new CfnOutput(this, 'CreateTenantFunction', { value: functions.byName['create-tenant'].functionName });
   }

@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib';
+import { CfnOutput, Stack } from 'aws-cdk-lib';
 import { ConfigurationSet, EmailIdentity, EmailSendingEvent, EventDestination, Identity, SuppressionReasons } from 'aws-cdk-lib/aws-ses';
 import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
@@ -21,7 +21,10 @@ export class OutboundEmail extends Construct {
       destination: EventDestination.snsTopic(troubles),
       events: [EmailSendingEvent.BOUNCE, EmailSendingEvent.COMPLAINT, EmailSendingEvent.REJECT],
     });
-    new EmailIdentity(this, 'Domain', { identity: Identity.domain(domain), configurationSet });
+    const identity = new EmailIdentity(this, 'Domain', { identity: Identity.domain(domain), configurationSet });
+    for (const [i, { name, value }] of identity.dkimRecords.entries()) {
+      new CfnOutput(Stack.of(this), `Dkim${i + 1}`, { value: `${name} CNAME ${value}` });
+    }
     const arn = (resource: string, resourceName: string) => Stack.of(this).formatArn({ service: 'ses', resource, resourceName });
     this.arns = [arn('identity', domain), arn('configuration-set', configurationSet.configurationSetName)];
   }

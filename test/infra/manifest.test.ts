@@ -165,7 +165,12 @@ describe('the template says what the manifest says, and nothing else', () => {
   });
 
   test('it says where things are', () => {
-    expect(Object.keys(template.Outputs).sort()).toEqual(['ApiUrl', 'CreateTenantFunction', 'MailDomain', 'TableName']);
+    const dns = ['Dkim1', 'Dkim2', 'Dkim3', 'Mx'];
+    expect(Object.keys(template.Outputs).sort()).toEqual(
+      ['ApiUrl', 'CreateTenantFunction', ...dns, 'MailBucket', 'MailDomain', 'TableName'].sort(),
+    );
+    const mx = { 'Fn::Join': ['', [`${MAIL_DOMAIN} MX 10 inbound-smtp.`, { Ref: 'AWS::Region' }, '.amazonaws.com']] };
+    expect(template.Outputs.Mx.Value).toEqual(mx);
     expect(aws.name(template.Outputs.CreateTenantFunction.Value)).toBe('create-tenant');
   });
 });
