@@ -30,9 +30,6 @@ export const PARSE_DEADLINE_MS = 10_000;
 /** Days the raw bytes of a mail that was not taken are kept for replay. */
 export const HELD_DAYS = 30;
 
-/** Hours a mail may be on its way in: the queue tries five times within half an hour, and then gives it up. */
-export const IN_FLIGHT_HOURS = 24;
-
 /** Days an entry of the activity list is kept. */
 export const ACTIVITY_DAYS = 90;
 

@@ -1,17 +1,8 @@
 import { stableId, type TenantId } from '../ids.ts';
 import { MAX_ATTACHMENT_BYTES } from '../limits.ts';
 import type { Delivery } from '../message/delivery.ts';
-import type { Copy, TimelineEntry } from '../message/message.ts';
-import {
-  fixReceipt,
-  noteHolder,
-  putCopy,
-  putMessage,
-  putTimelineEntry,
-  readCopy,
-  readMessage,
-  removeTimelineEntry,
-} from '../message/message-store.ts';
+import type { TimelineEntry } from '../message/message.ts';
+import { fixReceipt, noteHolder, putCopy, putMessage, putTimelineEntry, readCopy, readMessage } from '../message/message-store.ts';
 import type { ParsedMail } from '../message/parsed-mail.ts';
 import type { AddressLink } from '../record/address-store.ts';
 import { createFromMail } from '../record/record-store.ts';
@@ -45,7 +36,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   const receipt = await fixReceipt(table, tenant, thread, message, delivery.receivedAt);
   if (!receipt.first) {
     const copy = await readCopy(table, tenant, message, owner);
-    if (copy) return settledBefore(table, filing, copy, receipt.receivedAt);
+    if (copy) return settledBefore(table, filing, copy.delivery);
   }
 
   const ties = [...filing.plan.ties, ...(await createRecords(table, filing, receipt.receivedAt))];
@@ -77,21 +68,15 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     delivery: delivery.id,
     records: records.map(({ module, id }) => ({ module, id })),
   });
-  if (copy.delivery !== delivery.id) return settledBefore(table, filing, copy, receipt.receivedAt);
+  if (copy.delivery !== delivery.id) return settledBefore(table, filing, copy.delivery);
   return { outcome, usesRaw: stored.rawKey === delivery.rawKey };
 }
 
 /** The copy is there: by an earlier try of this delivery, or by another delivery of the same mail, a duplicate. */
-async function settledBefore(table: Table, filing: Filing, copy: Copy, receivedAt: string): Promise<Filed> {
-  const { tenant, owner, delivery, message, activity } = filing;
+async function settledBefore(table: Table, { tenant, owner, delivery, message, activity }: Filing, by: string): Promise<Filed> {
   const stored = await readMessage(table, tenant, message);
   const usesRaw = stored?.message.rawKey === delivery.rawKey;
-  if (copy.delivery === delivery.id) return { outcome: 'filed', usesRaw };
-  // The same mail with other References has a receipt of its own, and so a second place on the timeline: it goes.
-  if (copy.receivedAt !== receivedAt) {
-    const records = new Set([...copy.records.map(({ id }) => id), ...filing.plan.ties.map(({ record }) => record)]);
-    for (const record of records) await removeTimelineEntry(table, tenant, record, CHANNEL, { owner, receivedAt, message });
-  }
+  if (by === delivery.id) return { outcome: 'filed', usesRaw };
   await putActivity(table, tenant, owner, { ...activity, outcome: 'duplicate', message, skipped: undefined });
   return { outcome: 'duplicate', usesRaw };
 }

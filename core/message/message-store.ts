@@ -49,17 +49,6 @@ export async function putTimelineEntry(
   await table.put({ ...timelineKey(tenant, record, entry.owner, channel, entry.receivedAt, entry.message), ...entry });
 }
 
-/** Takes an entry off a timeline. */
-export async function removeTimelineEntry(
-  table: Table,
-  tenant: TenantId,
-  record: string,
-  channel: Channel,
-  entry: Pick<TimelineEntry, 'owner' | 'receivedAt' | 'message'>,
-): Promise<void> {
-  await table.delete(timelineKey(tenant, record, entry.owner, channel, entry.receivedAt, entry.message));
-}
-
 /** Stores what all holders share. The first one stands; answers it. */
 export async function putMessage(table: Table, tenant: TenantId, message: Message): Promise<Message> {
   return (await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message })) ?? message;

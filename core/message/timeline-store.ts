@@ -1,4 +1,3 @@
-import { IN_FLIGHT_HOURS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
@@ -20,7 +19,6 @@ export async function listTimeline(
   viewer: Viewer,
   record: string,
   page: { limit: number; after?: string },
-  now: Date,
 ): Promise<Page<TimelineEntry>> {
   const holders = await visibleHolders(table, viewer, record);
   const rows: Positioned[] = [];
@@ -28,7 +26,7 @@ export async function listTimeline(
   for (;;) {
     const wanted = page.limit + 1 - rows.length;
     const merged = await mergePage(table, viewer, record, holders, wanted, after);
-    rows.push(...(await committed(table, viewer, merged.entries, now)));
+    rows.push(...(await committed(table, viewer, merged.entries)));
     if (rows.length > page.limit) return { items: rows.slice(0, page.limit), next: rows[page.limit - 1]?.position };
     if (!merged.more) return { items: rows };
     after = merged.entries.at(-1)?.position;
@@ -85,17 +83,9 @@ async function mergePage(table: Table, viewer: Viewer, record: string, holders: 
   return { entries, more: horizon.length > 0 || sorted.length > entries.length };
 }
 
-/**
- * Those whose filing was completed: an entry without its owner's copy is of a mail still on its way in. Only entries of
- * the last day are looked up: after that the queue has long finished the filing or given it up, and looking up fifty
- * copies cost as much again as reading the page (measured), at five times the read units.
- */
-async function committed(table: Table, viewer: Viewer, entries: Positioned[], now: Date): Promise<Positioned[]> {
-  const since = new Date(now.getTime() - IN_FLIGHT_HOURS * 3_600_000).toISOString();
-  const recent = entries.filter(({ receivedAt }) => receivedAt > since);
-  if (recent.length === 0) return entries;
-  const keys = recent.map(({ message, owner }) => copyKey(viewer.tenant, message, owner));
+/** Those whose filing was completed: an entry without its owner's copy is of a mail still on its way in. */
+async function committed(table: Table, viewer: Viewer, entries: Positioned[]): Promise<Positioned[]> {
+  const keys = entries.map(({ message, owner }) => copyKey(viewer.tenant, message, owner));
   const copies = await table.getMany<{ receivedAt: string }>(keys, { only: ['receivedAt'], consistent: false });
-  const pending = new Set(recent.filter((entry, i) => copies[i]?.receivedAt !== entry.receivedAt));
-  return entries.filter((entry) => !pending.has(entry));
+  return entries.filter((entry, i) => copies[i]?.receivedAt === entry.receivedAt);
 }

@@ -55,9 +55,9 @@ export const messageOperations = {
   },
 } satisfies Record<string, Operation>;
 
-async function listMail(module: Module, { viewer, params, query, now }: Call<{ limit: number; cursor?: string }>) {
+async function listMail(module: Module, { viewer, params, query }: Call<{ limit: number; cursor?: string }>) {
   const record = await findRecord(table(), viewer, module, params.recordId ?? '');
-  const { items, next } = await listTimeline(table(), viewer, record.id, { limit: query.limit, after: query.cursor }, now);
+  const { items, next } = await listTimeline(table(), viewer, record.id, { limit: query.limit, after: query.cursor });
   return { body: { items: items.map(row), next } };
 }
 
