@@ -1,7 +1,7 @@
 import { stableId, type TenantId } from '../ids.ts';
 import { MAX_ATTACHMENT_BYTES } from '../limits.ts';
 import type { Delivery } from '../message/delivery.ts';
-import type { TimelineEntry } from '../message/message.ts';
+import type { Copy, TimelineEntry } from '../message/message.ts';
 import { fixReceipt, noteHolder, putCopy, putMessage, putTimelineEntry, readCopy, readMessage } from '../message/message-store.ts';
 import type { ParsedMail } from '../message/parsed-mail.ts';
 import type { AddressLink } from '../record/address-store.ts';
@@ -27,8 +27,8 @@ type Filed = { outcome: 'filed' | 'created' | 'duplicate'; usesRaw: boolean };
 const CHANNEL = 'dropbox';
 
 /**
- * Files a mail, each step idempotent, keys from content alone, the commit marker last:
- * receipt time fixed, records created, timelines, activity, message, and the owner's copy, which makes it count.
+ * Files a mail, each step idempotent, keys from content alone: receipt time fixed, records created, activity, message, the
+ * owner's copy, and last what makes it count, its entry on each timeline. So a list need look nowhere else.
  * Five write units for a mail with one match: each item stays below the kilobyte that one unit pays for.
  */
 export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
@@ -36,7 +36,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   const receipt = await fixReceipt(table, tenant, thread, message, delivery.receivedAt);
   if (!receipt.first) {
     const copy = await readCopy(table, tenant, message, owner);
-    if (copy) return settledBefore(table, filing, copy.delivery);
+    if (copy) return settledBefore(table, filing, copy);
   }
 
   const ties = [...filing.plan.ties, ...(await createRecords(table, filing, receipt.receivedAt))];
@@ -44,7 +44,6 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   const entry = timelineEntry(filing, receipt.receivedAt);
   for (const tie of ties) {
     if (!tie.holders?.has(owner)) await noteHolder(table, tenant, tie, owner, CHANNEL);
-    await putTimelineEntry(table, tenant, tie.record, CHANNEL, entry);
   }
 
   const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
@@ -68,17 +67,28 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     delivery: delivery.id,
     records: records.map(({ module, id }) => ({ module, id })),
   });
-  if (copy.delivery !== delivery.id) return settledBefore(table, filing, copy.delivery);
+  if (copy.delivery !== delivery.id) return settledBefore(table, filing, copy);
+  await showOn(table, filing, copy);
   return { outcome, usesRaw: stored.rawKey === delivery.rawKey };
 }
 
 /** The copy is there: by an earlier try of this delivery, or by another delivery of the same mail, a duplicate. */
-async function settledBefore(table: Table, { tenant, owner, delivery, message, activity }: Filing, by: string): Promise<Filed> {
+async function settledBefore(table: Table, filing: Filing, copy: Copy): Promise<Filed> {
+  const { tenant, owner, delivery, message, activity } = filing;
   const stored = await readMessage(table, tenant, message);
   const usesRaw = stored?.message.rawKey === delivery.rawKey;
-  if (by === delivery.id) return { outcome: 'filed', usesRaw };
+  if (copy.delivery === delivery.id) {
+    await showOn(table, filing, copy);
+    return { outcome: 'filed', usesRaw };
+  }
   await putActivity(table, tenant, owner, { ...activity, outcome: 'duplicate', message, skipped: undefined });
   return { outcome: 'duplicate', usesRaw };
+}
+
+/** Last of all: an entry on each record's timeline. The copy knows which, so that another try shows it on the same ones. */
+async function showOn(table: Table, filing: Filing, copy: Copy): Promise<void> {
+  const entry = timelineEntry(filing, copy.receivedAt);
+  for (const { id } of copy.records) await putTimelineEntry(table, filing.tenant, id, CHANNEL, entry);
 }
 
 async function createRecords(table: Table, { tenant, owner, message, plan }: Filing, receivedAt: string): Promise<AddressLink[]> {

@@ -54,7 +54,7 @@ export async function putMessage(table: Table, tenant: TenantId, message: Messag
   return (await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message })) ?? message;
 }
 
-/** THE COMMIT MARKER of a filing: from here on the mail is there for its holder. The first one stands; answers it. */
+/** Settles which delivery filed the mail for its holder. The first one stands; answers it. Only timelines come after it. */
 export async function putCopy(table: Table, tenant: TenantId, copy: Copy): Promise<Copy> {
   return (await table.putNew<Copy>({ ...copyKey(tenant, copy.message, copy.member), ...copy })) ?? copy;
 }

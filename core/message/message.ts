@@ -13,10 +13,7 @@ export type Message = {
   attachmentsOmitted?: true;
 };
 
-/**
- * That a member holds a message: written last of all, so that it is there only when everything else is. A timeline
- * entry without it is ignored.
- */
+/** That a member holds a message: written when everything else is there but its entries on timelines, which are last. */
 export type Copy = {
   message: string;
   member: string;

@@ -26,7 +26,7 @@ import type { TenantId } from '../ids.ts';
  * | address of a member             | T#t#E#address           | U                                 |
  * | records of a module             | T#t#L#module            | record (sorts by time)            |
  * | words of records, for search    | T#t#S#module#xy         | word#record                       |
- * | message: the commit marker      | T#t#M#message           | META                              |
+ * | message                         | T#t#M#message           | META                              |
  * | copy of a message: who holds it | T#t#M#message           | B#member                          |
  * | receipt of a message, by thread | T#t#H#thread            | message                           |
  * | import                          | T#t#J                   | import                            |
