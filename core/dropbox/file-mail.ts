@@ -72,15 +72,16 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   return { outcome, usesRaw: stored.rawKey === delivery.rawKey };
 }
 
-/** The copy is there: by an earlier try of this delivery, or by another delivery of the same mail, a duplicate. */
+/**
+ * The copy is there: by an earlier try of this delivery, or by another delivery of the same mail, a duplicate (R-32). Either
+ * way the mail is shown where the copy says: whoever wrote the copy may have been killed before.
+ */
 async function settledBefore(table: Table, filing: Filing, copy: Copy): Promise<Filed> {
   const { tenant, owner, delivery, message, activity } = filing;
+  await showOn(table, filing, copy);
   const stored = await readMessage(table, tenant, message);
   const usesRaw = stored?.message.rawKey === delivery.rawKey;
-  if (copy.delivery === delivery.id) {
-    await showOn(table, filing, copy);
-    return { outcome: 'filed', usesRaw };
-  }
+  if (copy.delivery === delivery.id) return { outcome: 'filed', usesRaw };
   await putActivity(table, tenant, owner, { ...activity, outcome: 'duplicate', message, skipped: undefined });
   return { outcome: 'duplicate', usesRaw };
 }

@@ -12,7 +12,7 @@ import { listThread, readVisible } from '../../core/message/visible-message-stor
 import { matchAddress } from '../../core/record/address-store.ts';
 import { createRecord, readRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { dropboxKey, memberKey } from '../../core/table/keys.ts';
+import { dropboxKey, memberKey, timelineKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, OWN_MARK, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -406,6 +406,26 @@ describe('when two mails are the same (R-32)', () => {
     await arrives(world, one);
     await arrives(world, { ...one, ...change });
     expect(await timeline(world, contact)).toHaveLength(expected);
+  });
+
+  test('R-32: the same mail with other References stays one, at its first place', async () => {
+    const world = await dropboxWorld(table);
+    const contact = await existing(table, world, 'contacts', TARO);
+    const one = mail();
+    await arrives(world, one);
+    await arrives(world, { ...one, references: ['other@example.com'] }, { receivedAt: '2026-03-01T09:00:09.000Z' });
+    expect((await timeline(world, contact)).map(({ receivedAt }) => receivedAt)).toEqual([START]);
+  });
+
+  test('R-32: a mail whose first delivery died after the copy was written is shown by its second', async () => {
+    const world = await dropboxWorld(table);
+    const contact = await existing(table, world, 'contacts', TARO);
+    const one = mail();
+    await arrives(world, one);
+    const [row] = await timeline(world, contact);
+    await table.delete(timelineKey(world.tenant, contact, 'mika', 'dropbox', row?.receivedAt ?? '', row?.message ?? ''));
+    await arrives(world, one);
+    expect(await timeline(world, contact)).toHaveLength(1);
   });
 
   test('R-32: without a Message-ID the bytes decide', async () => {
