@@ -104,13 +104,15 @@ function displayName(name: string): string {
     .replace(/[\p{Cc}\u202A-\u202E\u2066-\u2069]+/gu, ' ')
     .replace(/\s+/g, ' ')
     .trim()
-    .slice(0, 500);
+    .slice(0, 500)
+    .toWellFormed();
 }
 
 function decoded(value: string): string {
   return decodeWords(rawText(value))
     .replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
-    .trim();
+    .trim()
+    .toWellFormed();
 }
 
 function messageIdOf(value: string | undefined): string | undefined {

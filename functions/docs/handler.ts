@@ -30,7 +30,7 @@ export async function handler(event: APIGatewayProxyEventV2): Promise<APIGateway
   const file = event.pathParameters?.file;
   if (file === undefined) return answer('text/html; charset=utf-8', PAGE);
   if (file === 'start.js') return answer('text/javascript', START);
-  const type = ASSETS[file];
+  const type = Object.hasOwn(ASSETS, file) ? ASSETS[file] : undefined;
   if (!type)
     return { statusCode: 404, headers: { 'content-type': 'text/plain' }, body: 'There is no such file. The documentation is at /docs.\n' };
   const gzipped = await readFile(new URL(`./${file}.gz`, import.meta.url));

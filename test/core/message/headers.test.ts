@@ -1,7 +1,7 @@
 import { attachmentName } from '../../../core/message/attachment-name.ts';
 import { decodeWords, parseHeaderValue } from '../../../core/message/encoded-words.ts';
 import { parseMailDate } from '../../../core/message/mail-date.ts';
-import { parseAddresses } from '../../../core/message/mail-headers.ts';
+import { parseAddresses, readHeaders } from '../../../core/message/mail-headers.ts';
 import { parseMail } from '../../../core/message/parse-mail.ts';
 import { mail } from './mail.ts';
 
@@ -272,4 +272,12 @@ describe('encoded words', () => {
   ])('%s reads as %p', (text, expected) => {
     expect(decodeWords(text)).toBe(expected);
   });
+});
+
+test('half a surrogate pair, which UTF-7 can bring in, is replaced: DynamoDB takes only whole characters', () => {
+  const { subject, to } = readHeaders([
+    { name: 'Subject', value: '=?utf-7?Q?+2AA-?= x' },
+    { name: 'To', value: '=?utf-7?Q?+2AA-?= <taro@customer.example>' },
+  ]);
+  expect([subject.isWellFormed(), to[0]?.name.isWellFormed()]).toEqual([true, true]);
 });

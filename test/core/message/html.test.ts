@@ -301,6 +301,10 @@ describe('sanitiseHtml', () => {
 });
 
 describe('htmlToText', () => {
+  test('a word named like a property of every object is no entity', () => {
+    expect(htmlToText('&toString;&valueOf; &amp;')).toBe('&toString;&valueOf; &');
+  });
+
   test.each([
     ['<p>Hello<br>you</p><p>Bye</p>', 'Hello\nyou\n\nBye'],
     ['<style>p{}</style><script>x</script><title>t</title><p>a  \n b</p>', 'a b'],
