@@ -6,9 +6,9 @@ const verdict = z.object({ status: z.enum(['PASS', 'FAIL', 'GRAY', 'PROCESSING_F
 /** What SES publishes when a receipt rule's S3 action has a topic; only what is used. */
 const sesNotification = z.object({
   notificationType: z.literal('Received'),
-  mail: z.object({ timestamp: z.iso.datetime({ offset: true }), source: z.string(), messageId: z.string().min(1).max(200) }),
+  mail: z.object({ timestamp: z.iso.datetime({ offset: true }), source: z.string().default(''), messageId: z.string().min(1).max(200) }),
   receipt: z.object({
-    recipients: z.array(z.string()).max(100),
+    recipients: z.array(z.string()),
     spamVerdict: verdict,
     virusVerdict: verdict,
     spfVerdict: verdict,
@@ -18,15 +18,19 @@ const sesNotification = z.object({
   }),
 });
 
+/** What says that a mail came in, whatever else it says. */
+const received = z.object({ notificationType: z.literal('Received') });
+
 /** The envelope SNS puts around a message for SQS when raw delivery is off. */
 const snsEnvelope = z.object({ Type: z.literal('Notification'), Message: z.string() });
 
 /** A delivery out of the queue's message. `undefined` for SES's own set-up note ("AMAZON_SES_SETUP_NOTIFICATION") and the like. */
 export function readDelivery(body: unknown): Delivery | undefined {
   const { Message } = snsEnvelope.parse(body);
-  const parsed = sesNotification.safeParse(asJson(Message));
-  if (!parsed.success) return undefined;
-  const { mail, receipt } = parsed.data;
+  const notification = asJson(Message);
+  if (!received.safeParse(notification).success) return undefined;
+  // A mail that was told of in words we do not know is thrown, and ends in the dead-letter queue with an alarm.
+  const { mail, receipt } = sesNotification.parse(notification);
   return {
     id: mail.messageId,
     rawKey: receipt.action.objectKey,
