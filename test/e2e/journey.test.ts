@@ -95,7 +95,7 @@ test('reading a mail: Japanese, attachments, HTML made safe, threads, and the se
     '--c',
     'Content-Type: text/html; charset=utf-8',
     '',
-    '<p onclick="evil()">Hello <script>evil()</script><img src="http://track.example/x.png"></p>',
+    `<p onclick="evil()">Hello ${dropbox} <script>evil()</script><img src="http://track.example/x.png"></p>`,
     '--c--',
     '--b',
     'Content-Type: application/pdf',
@@ -121,6 +121,7 @@ test('reading a mail: Japanese, attachments, HTML made safe, threads, and the se
   expect(mail.text.trim()).toBe('見積書');
   expect(mail.html).not.toMatch(/script|onclick|track\.example/);
   expect(JSON.stringify(mail)).not.toContain(local);
+  expect((await ken.api('GET', `/v1/contacts/${contact}/messages`)).text).not.toContain(local);
 
   const link = await ken.api('GET', `/v1/messages/${id}/attachments/0`);
   expect(link.status).toBe(302);

@@ -74,16 +74,23 @@ async function show({ message, copies, records }: VisibleMessage) {
     cc: withoutDropboxes(mail.cc),
     replyTo: withoutDropboxes(mail.replyTo),
     headers: mail.headers.map(([name, value]) => [name, blot(value)]),
-    text: mail.text.slice(0, MAX_TEXT_CHARS),
+    subject: blot(mail.subject),
+    text: blot(mail.text.slice(0, MAX_TEXT_CHARS)),
     textTruncated: mail.text.length > MAX_TEXT_CHARS ? true : undefined,
-    html: html?.html,
+    html: html && blot(html.html),
     blockedRemoteImages: html?.blockedRemote,
     attachments,
     records,
   };
 }
 
-const row = (entry: TimelineEntry) => ({ ...entry, id: entry.message });
+const row = (entry: TimelineEntry) => ({
+  ...entry,
+  id: entry.message,
+  subject: blot(entry.subject),
+  snippet: blot(entry.snippet),
+  to: entry.to.filter((address) => !isDropbox(address)),
+});
 
 async function rawOf(key: string): Promise<Uint8Array> {
   const raw = await mailBucket().read(key);
@@ -105,7 +112,8 @@ function blot(text: string): string {
   return text.replace(new RegExp(`[0-9a-z]{26}(?=@${domain})`, 'gi'), (secret) => 'x'.repeat(secret.length));
 }
 
-const withoutDropboxes = (addresses: MailAddress[]) => addresses.filter(({ address }) => !address.endsWith(`@${setting('MAIL_DOMAIN')}`));
+const isDropbox = (address: string) => address.endsWith(`@${setting('MAIL_DOMAIN')}`);
+const withoutDropboxes = (addresses: MailAddress[]) => addresses.filter(({ address }) => !isDropbox(address));
 
 async function readable<T>(read: () => Promise<T>): Promise<T> {
   try {
