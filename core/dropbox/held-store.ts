@@ -78,7 +78,7 @@ export async function markReplaying(table: Table, viewer: Viewer, id: string, no
   return settle(table, viewer, await readHeld(table, viewer, id, now), 'replaying', 'held.replay', now);
 }
 
-/** Takes a mail off the held list for good; its bytes go with the thirty days. Throws `not-found`. */
+/** Takes a mail off the held list for good; its bytes go with the thirty days. Throws `not-found`, `changed-meanwhile`. */
 export async function discard(table: Table, viewer: Viewer, id: string, now: Date): Promise<Held> {
   return settle(table, viewer, await readHeld(table, viewer, id, now), 'discarded', 'held.discard', now);
 }
@@ -90,9 +90,10 @@ async function settle(table: Table, viewer: Viewer, held: Held, state: Held['sta
         update: heldKey(viewer.tenant, viewer.member, held.id),
         with: {
           update: 'SET #state = :state',
-          condition: '#state IN (:held, :replaying)',
+          // Not discarded under a replay at work: the mail would be filed, and its raw bytes swept as nobody's.
+          condition: state === 'discarded' ? '#state = :held' : '#state IN (:held, :replaying)',
           names: { '#state': 'state' },
-          values: { ':state': state, ':held': 'held', ':replaying': 'replaying' },
+          values: { ':state': state, ':held': 'held', ...(state === 'discarded' ? {} : { ':replaying': 'replaying' }) },
         },
       },
       auditEntry(viewer.tenant, {
@@ -105,7 +106,7 @@ async function settle(table: Table, viewer: Viewer, held: Held, state: Held['sta
     ]);
   } catch (error) {
     if (!(error instanceof TransactionRefused)) throw error;
-    throw conflict('changed-meanwhile', 'This mail was settled in the same moment. Read the list again.');
+    throw conflict('changed-meanwhile', 'This mail is being replayed, or was settled in the same moment. Read the list again.');
   }
   return { ...held, state };
 }

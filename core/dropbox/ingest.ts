@@ -78,12 +78,14 @@ export async function ingestHeld(room: Mailroom, tenant: TenantId, member: strin
  * it ends where its owner sees it and not in a dead-letter queue alone.
  */
 export async function holdUnprocessed(room: Pick<Mailroom, 'table' | 'mailDomain'>, delivery: Delivery): Promise<Outcome[]> {
-  const outcomes: Outcome[] = [];
+  const settled: Settled[] = [];
   for (const { recipient, dropbox } of await findOwners(room, delivery)) {
     if (!dropbox || dropbox.retiredAt) continue;
-    outcomes.push({ recipient, ...(await holdIt(room, { delivery, dropbox, raw: new Uint8Array() }, 'failed')) });
+    settled.push({ recipient, ...(await holdIt(room, { delivery, dropbox, raw: new Uint8Array() }, 'failed')) });
   }
-  return outcomes;
+  const owners = settled.flatMap(({ owner }) => owner ?? []);
+  await sweepLater(room.table, delivery, owners);
+  return settled.map(({ recipient, outcome, reason }) => ({ recipient, outcome, reason }));
 }
 
 async function findOwners(room: Pick<Mailroom, 'table' | 'mailDomain'>, delivery: Delivery) {

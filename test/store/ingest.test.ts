@@ -1,7 +1,7 @@
 import { listActivity } from '../../core/dropbox/activity-store.ts';
 import type { HeldReason } from '../../core/dropbox/gate.ts';
 import { discard, findHeld, listHeld, markReplaying } from '../../core/dropbox/held-store.ts';
-import { ingest, ingestHeld, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { holdUnprocessed, ingest, ingestHeld, type Mailroom } from '../../core/dropbox/ingest.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import { newId } from '../../core/ids.ts';
 import { MAX_ATTACHMENT_BYTES, MAX_MATCHED_ADDRESSES, MAX_THREAD_MAILS } from '../../core/limits.ts';
@@ -99,6 +99,16 @@ describe('what is filed', () => {
     expect((await activity(world))[0]?.skipped).toEqual([{ address: 'other@customer.example', reason: 'cc-only' }]);
   });
 
+  test('R-3: addresses in a BCC header are neither matched nor made records', async () => {
+    const world = await dropboxWorld(table);
+    const known = await existing(table, world, 'contacts', 'hidden@customer.example');
+    const bcc = ['hidden', 'stranger'].map((name) => ({ address: `${name}@customer.example`, name: '' }));
+    await arrives(world, mail({ bcc }));
+    expect(await timeline(world, known)).toEqual([]);
+    const [entry] = await activity(world);
+    expect(entry?.records).toHaveLength(1);
+  });
+
   test(`R-3: ${MAX_MATCHED_ADDRESSES} addresses are matched, one more is not, and the owner is told`, async () => {
     const world = await dropboxWorld(table);
     const last = await existing(table, world, 'contacts', `c${MAX_MATCHED_ADDRESSES}@customer.example`);
@@ -115,7 +125,7 @@ describe('what is filed', () => {
     const contact = await existing(table, world, 'contacts', TARO);
     const attached = (size: number) => ({ index: 0, filename: 'a.pdf', contentType: 'application/pdf', size, inline: false });
     await arrives(world, mail({ subject: 'fits', attachments: [attached(MAX_ATTACHMENT_BYTES - 1), attached(1)] }));
-    await arrives(world, mail({ subject: 'over', attachments: [attached(MAX_ATTACHMENT_BYTES), attached(1)] }));
+    await arrives(world, mail({ subject: 'over', attachments: [attached(MAX_ATTACHMENT_BYTES), { ...attached(1), inline: true }] }));
     const rows = await timeline(world, contact);
     expect(rows.find(({ subject }) => subject === 'fits')).toMatchObject({ attachments: 2 });
     expect(rows.find(({ subject }) => subject === 'over')).toMatchObject({ attachments: 0, attachmentsOmitted: true });
@@ -490,6 +500,27 @@ describe('held mail', () => {
     await discard(table, world.viewer, held?.id ?? '', NOW);
     await ingest(room, arrived);
     expect(await heldReasons(world)).toEqual([]);
+  });
+
+  test('what is being replayed cannot be discarded: it would be filed, and then its raw mail swept', async () => {
+    const world = await dropboxWorld(table, { dropbox: { senders: [] } });
+    await arrives(world, mail());
+    const [held] = (await listHeld(table, world.viewer, { limit: 10 }, NOW)).items;
+    await markReplaying(table, world.viewer, held?.id ?? '', NOW);
+    await expect(discard(table, world.viewer, held?.id ?? '', NOW)).rejects.toMatchObject({ status: 409, code: 'changed-meanwhile' });
+    expect((await findHeld(table, world.tenant, 'mika', held?.id ?? ''))?.state).toBe('replaying');
+  });
+
+  test('R-12: the raw mail of a delivery that was held untried is swept after its thirty days too', async () => {
+    const world = await dropboxWorld(table);
+    const arrived = delivery([world.address]);
+    await holdUnprocessed(room, arrived);
+    expect(await heldReasons(world)).toEqual(['failed']);
+    const deleted: string[] = [];
+    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-03-31T09:00:00.000Z'));
+    expect(deleted).not.toContain(arrived.rawKey);
+    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-04-01T12:00:00.000Z'));
+    expect(deleted).toContain(arrived.rawKey);
   });
 
   test('a replay vouches for the sender: failed checks and spam no longer hold it, a virus does', async () => {

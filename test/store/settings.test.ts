@@ -175,6 +175,19 @@ describe('tokens', () => {
     expect(await checkToken(table, token, later(MINUTE))).toBeUndefined();
   });
 
+  test('R-33: the token of a deactivated or unconfirmed member is none', async () => {
+    const { viewer } = await world();
+    const { token } = await createToken(table, viewer, { name: 'laptop' }, newId(NOW), NOW);
+    const key = { pk: `T#${viewer.tenant}#U`, sk: viewer.member };
+    expect(await checkToken(table, token, NOW)).toBeDefined();
+    for (const change of [{ status: 'deactivated' }, { confirmed: false }]) {
+      const member = (await table.get(key)) as object;
+      await table.put({ ...key, ...member, ...change });
+      expect(await checkToken(table, token, NOW)).toBeUndefined();
+      await table.put({ ...key, ...member });
+    }
+  });
+
   test("a token with another's id, or a changed secret, is none", async () => {
     const { viewer } = await world();
     const other = await world();
