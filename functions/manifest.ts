@@ -54,7 +54,7 @@ export type Use = {
   on: ResourceName;
   /** IAM actions without their service: the grant on AWS, and the reason the function is told the resource's name. */
   actions: readonly string[];
-  /** The keys it may touch: of the bucket's objects (must be said), of the table's partitions (all when it is not said). */
+  /** The keys it may touch: of the bucket's objects (must be said; of ListBucket what it may ask for), of the table's partitions. */
   prefixes?: readonly string[];
 };
 
@@ -132,6 +132,19 @@ export const functions = {
     uses: [
       { on: 'table', actions: ['GetItem', 'Query', 'DeleteItem'], prefixes: ['T#*', 'X#*'] },
       { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*'] },
+    ],
+  },
+  'reconcile-raw-mail': {
+    entry: 'functions/reconcile-raw-mail/handler.ts',
+    trigger: { kind: 'schedule', every: '1 days' },
+    timeout: 900,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query'], prefixes: ['T#*', 'A#*', 'X#*'] },
+      { on: 'table', actions: ['PutItem'], prefixes: ['X#*'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*'] },
+      { on: 'mail', actions: ['ListBucket'], prefixes: ['raw/'] },
+      { on: 'inbound', actions: ['SendMessage'] },
     ],
   },
   'run-import': {

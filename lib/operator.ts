@@ -25,6 +25,12 @@ const REDRIVE = `Moves the dead letters of a queue back into it, once their caus
   npm run redrive -- inbound
 ${WHERE}`;
 
+const RECONCILE = `Looks for stored mail that has no outcome, and hands it in again. It is done once a day anyway.
+
+  npm run reconcile
+
+  --minutes N          leave alone what came within so many minutes (60): it may still be on its way${WHERE}`;
+
 const NOBODY = 'No host runs on this machine with its state there. Start it with "npm start", or use --aws for a deployment.';
 
 const text = { type: 'string' } as const;
@@ -55,6 +61,13 @@ export function redrive(args: string[]): Promise<number> {
     await sqs.send(new StartMessageMoveTaskCommand({ SourceArn: from.arn, DestinationArn: to.arn }));
     return say(`${queue}: about ${from.count} dead letters are on their way back.`, 0);
   });
+}
+
+/** `npm run reconcile`: runs the daily reconciliation now. Answers the exit code. */
+export function reconcile(args: string[]): Promise<number> {
+  return command({ args, options: { ...where, minutes: text } }, RECONCILE, async ({ values }) =>
+    invoke(values, 'reconcile-raw-mail', values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
+  );
 }
 
 async function command<T extends ParseArgsConfig & { options: typeof where }>(

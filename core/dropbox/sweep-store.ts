@@ -16,10 +16,13 @@ const LOOK_BACK_DAYS = 7;
 
 /** Notes that nobody's message needs this raw mail now, to be looked at again when its thirty days are over. */
 export async function sweepLater(table: Table, delivery: Delivery, owners: RawOwner[]): Promise<void> {
-  const day = dayOf(Date.parse(delivery.receivedAt) + (HELD_DAYS + 1) * DAY_MS);
+  const day = sweepDayOf(delivery.receivedAt);
   const sweep: Sweep = { delivery: delivery.id, rawKey: delivery.rawKey, owners };
   await table.put({ ...sweepKey(day, delivery.id), ...sweep });
 }
+
+/** The day a mail that came then is looked at again: its thirty days are over. */
+export const sweepDayOf = (receivedAt: string) => dayOf(Date.parse(receivedAt) + (HELD_DAYS + 1) * DAY_MS);
 
 /** Deletes the raw mail whose time is over and that no message points to (a replay may have filed it meanwhile). */
 export async function sweepRawMail(

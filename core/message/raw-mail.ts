@@ -1,6 +1,17 @@
-import { DeleteObjectCommand, GetObjectCommand, NoSuchKey, PutObjectCommand, type S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  NoSuchKey,
+  PutObjectCommand,
+  type S3Client,
+  S3ServiceException,
+} from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { LINK_SECONDS } from '../limits.ts';
+
+/** An object of the bucket, and when it was stored (ISO 8601 UTC). */
+export type Listed = { key: string; modified: string };
 
 /** The bucket of raw mail and what is made of it. */
 export class MailBucket {
@@ -13,13 +24,32 @@ export class MailBucket {
   }
 
   /** All bytes of an object; undefined when it is not there (any longer). */
-  async read(key: string): Promise<Uint8Array | undefined> {
+  read(key: string): Promise<Uint8Array | undefined> {
+    return this.get(key);
+  }
+
+  /** At most so many bytes, from the first; undefined when the object is not there, or empty. */
+  readBeginning(key: string, bytes: number): Promise<Uint8Array | undefined> {
+    return this.get(key, `bytes=0-${bytes - 1}`);
+  }
+
+  /** A page of the objects whose keys begin with `prefix`, in the order of keys, from behind `after`. */
+  async list(prefix: string, after: string | undefined): Promise<{ objects: Listed[]; more: boolean }> {
+    const page = await this.s3.send(new ListObjectsV2Command({ Bucket: this.bucket, Prefix: prefix, StartAfter: after }));
+    const objects = (page.Contents ?? []).map(({ Key, LastModified }) => ({ key: Key ?? '', modified: LastModified?.toISOString() ?? '' }));
+    return { objects, more: page.IsTruncated ?? false };
+  }
+
+  private async get(key: string, range?: string): Promise<Uint8Array | undefined> {
     try {
-      const { Body } = await this.s3.send(new GetObjectCommand({ Bucket: this.bucket, Key: key }));
+      const { Body } = await this.s3.send(new GetObjectCommand({ Bucket: this.bucket, Key: key, Range: range }));
       return await Body?.transformToByteArray();
     } catch (error) {
       // Without the right to list the bucket, S3 says 403 for what is not there.
-      if (error instanceof NoSuchKey || (error instanceof S3ServiceException && [403, 404].includes(error.$metadata.httpStatusCode ?? 0)))
+      if (
+        error instanceof NoSuchKey ||
+        (error instanceof S3ServiceException && [403, 404, 416].includes(error.$metadata.httpStatusCode ?? 0))
+      )
         return undefined;
       throw error;
     }

@@ -8,6 +8,7 @@ import type { TenantId } from '../ids.ts';
  * | dropbox, by secret address      | A#sha256(address)       | DROPBOX                           |
  * | confirmation of a login address | C#sha256(code)          | CONFIRMATION                      |
  * | raw mail to be swept            | X#yyyy-mm-dd            | delivery                          |
+ * | how far reconciling has come    | X#reconcile             | ROUND                             |
  * | tenant                          | T#t#                    | TENANT                            |
  * | the tenant's data key           | T#t#                    | KEY                               |
  * | profile                         | T#t#                    | P#profile                         |
@@ -33,7 +34,7 @@ import type { TenantId } from '../ids.ts';
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`, so that an IAM condition on dynamodb:LeadingKeys can hold the line too.
- * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by the sweep.
+ * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
@@ -47,6 +48,8 @@ export const confirmationKey = (codeHash: string): Key => ({ pk: `C#${codeHash}`
 
 export const sweepPartition = (day: string) => `X#${day}`;
 export const sweepKey = (day: string, delivery: string): Key => ({ pk: sweepPartition(day), sk: delivery });
+
+export const reconcileKey: Key = { pk: 'X#reconcile', sk: 'ROUND' };
 
 export const tenantPartition = (t: TenantId) => `T#${t}#`;
 export const tenantKey = (t: TenantId): Key => ({ pk: tenantPartition(t), sk: 'TENANT' });

@@ -20,6 +20,8 @@ function grantOf(use: Use, reaches: Reaches): PolicyStatement {
       return statement('dynamodb', use, [arn], use.prefixes && { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': use.prefixes } });
     case 'bucket':
       if (!use.prefixes) throw new Error(`A use of the bucket "${use.on}" must say which prefixes it may touch`);
+      // The right is to the bucket, and what may be listed is a condition.
+      if (use.actions.includes('ListBucket')) return statement('s3', use, [arn], { StringEquals: { 's3:prefix': use.prefixes } });
       return statement(
         's3',
         use,

@@ -19,7 +19,7 @@ export function acknowledgePrefixes(role: Construct, row: FunctionRow, reaches: 
   for (const { on, prefixes = [] } of row.uses) {
     if (resources[on].kind !== 'bucket') continue;
     const [logicalId] = Stack.of(role).resolve(reaches[on].arn)['Fn::GetAtt'];
-    for (const prefix of prefixes) {
+    for (const prefix of prefixes.filter((each) => each.includes('*'))) {
       Validations.of(role).acknowledge({
         id: `AwsSolutions-IAM5[Resource::<${logicalId}.Arn>/${prefix}]`,
         reason: 'The manifest gives this function these keys of the bucket.',

@@ -222,7 +222,7 @@ export function invokeApi(rows: Rows, invoke: Invoke): Answer {
     response.setHeader('content-type', 'application/json');
     // No web page can send this header here without being asked about it first.
     if (!request.headers.authorization) return void response.writeHead(403).end('{"Message":"Missing Authentication Token"}');
-    if (!name || request.method !== 'POST' || row?.trigger.kind !== 'operator') {
+    if (!name || request.method !== 'POST' || !['operator', 'schedule'].includes(row?.trigger.kind ?? '')) {
       response.setHeader('x-amzn-errortype', 'ResourceNotFoundException');
       const arn = `arn:aws:lambda:${REGION}:000000000000:function:${name}`;
       return void response.writeHead(404).end(JSON.stringify({ Type: 'User', Message: `Function not found: ${arn}` }));

@@ -94,7 +94,7 @@ export function allows({ actions, resources, conditions }: Statement, call: Reco
 
 /** The ARNs of what a call is about, in the words of `Asked.text`: AWS asks for the right to each. */
 function arnsOf({ on, key, action, context }: RecordedCall): string[] {
-  if (action.startsWith('s3:')) return [`${on}/${key}`];
+  if (action.startsWith('s3:') && key !== undefined) return [`${on}/${key}`];
   if (on !== 'ses') return [on];
   const ses = 'arn:<Partition>:ses:<Region>:<AccountId>:';
   return [`${ses}identity/${context?.['ses:FromAddress']?.split('@').at(-1)}`, `${ses}configuration-set/set`];

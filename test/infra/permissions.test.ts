@@ -4,7 +4,7 @@ import type { Route } from '../../functions/api/route.ts';
 import { routes } from '../../functions/api/routes.ts';
 import { type FunctionRow, functions } from '../../functions/manifest.ts';
 import type { RecordedCall } from '../../lib/local/engine/calls.ts';
-import { callAws, TABLE } from '../../lib/local/engine.ts';
+import { callAws, signed, TABLE } from '../../lib/local/engine.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { type Cell, cells } from '../support/matrix-cells.ts';
 import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
@@ -31,6 +31,7 @@ beforeAll(async () => {
   await handOver();
   await comeBackTomorrow();
   await sweep();
+  await reconcile();
   calls = [
     ...readFileSync(path(host.dir, 'calls.jsonl'), 'utf8')
       .trim()
@@ -210,6 +211,17 @@ async function sweep(): Promise<void> {
   for (const item of Items) await dynamo('PutItem', { Item: { ...item, pk: { S: day(0) } } });
   const outcome = await host.fire('sweep-raw-mail');
   expect(outcome).toEqual({ answer: expect.stringMatching(/"deleted":[1-9]/) });
+}
+
+/** All that came so far is looked at, as the daily run would an hour later; a filed mail, a held one, one that was lost. */
+async function reconcile(): Promise<void> {
+  const { address } = (await world.people.mika.api('GET', '/v1/dropbox')).json;
+  const id = 'lost0000000000000000000000000000000000a1';
+  const received = `Received: from x by inbound-smtp.eu-west-1.amazonaws.com with SMTP id ${id} for ${address}; ${new Date().toUTCString()}`;
+  const body = `${received}\r\n${rawMail({ From: world.people.mika.email, To: 'lost@prospect.example', Subject: 'Lost' })}`;
+  await fetch(`${host.endpoints.s3}/mail/raw/${id}`, { method: 'PUT', headers: signed(), body });
+  const outcome = await host.invoke('reconcile-raw-mail', { minutes: 0 });
+  expect(outcome).toEqual({ answer: expect.stringMatching(/"looked":[1-9].*"healed":1,/) });
 }
 
 /** A call as the host, which may do everything. */

@@ -145,8 +145,9 @@ export function objectService(db: DatabaseSync, dir: string, bucket: string, gra
   }
 
   function list(caller: string, query: URLSearchParams, response: ServerResponse): void {
-    if (!isGranted(grants, caller, 'mail', 'ListBucket')) throw new Refusal(403, 'AccessDenied', 'Access Denied');
     const prefix = query.get('prefix') ?? '';
+    note(caller, 's3:ListBucket', 'mail', { context: { 's3:prefix': prefix } });
+    if (!isGranted(grants, caller, 'mail', 'ListBucket', prefix)) throw new Refusal(403, 'AccessDenied', 'Access Denied');
     const after = query.get('continuation-token') ?? query.get('start-after') ?? '';
     const max = Math.min(1000, Number(query.get('max-keys') ?? 1000));
     const rows = db
