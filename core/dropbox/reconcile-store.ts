@@ -3,8 +3,9 @@ import type { Delivery } from '../message/delivery.ts';
 import { readCopy } from '../message/message-store.ts';
 import type { Listed } from '../message/raw-mail.ts';
 import type { Table } from '../table/client.ts';
-import { memberPartition, reconcileKey, sweepKey } from '../table/keys.ts';
+import { memberPartition, reconcileKey, sweepKey, timelineKey } from '../table/keys.ts';
 import type { Activity } from './activity-store.ts';
+import type { Dropbox } from './dropbox.ts';
 import { findDropbox } from './dropbox-store.ts';
 import { deliveryOf } from './received.ts';
 import { sweepDayOf } from './sweep-store.ts';
@@ -28,6 +29,8 @@ export type Reconciled = {
   /** False when time was over first: the next run goes on from there. */
   complete: boolean;
 };
+
+type Owner = Pick<Dropbox, 'tenant' | 'member' | 'hash'>;
 
 /** Where the round stands, and which objects it looks at: those stored after `since`, up to `until`. */
 type Round = { since: string; until: string; after?: string };
@@ -86,12 +89,18 @@ async function lookAt(room: Reconciliation, { key, modified }: Listed): Promise<
   if (!dropbox) return heal(room, delivery);
 
   const entry = await entryOf(room.table, delivery, dropbox, modified);
-  if (entry?.message) {
-    const copy = await readCopy(room.table, dropbox.tenant, entry.message, dropbox.member);
-    if (copy?.delivery === id) return 'settled';
-  }
+  if (entry?.message && (await isFiled(room.table, delivery, dropbox, entry.message))) return 'settled';
   // With the time of the first try, if there was one, this is a redelivery: what it wrote is found again.
   return heal(room, { ...delivery, receivedAt: entry?.at ?? delivery.receivedAt });
+}
+
+/** The copy is this delivery's, and the mail is shown on the last of its records: that was the last thing to be written. */
+async function isFiled(table: Table, { id }: Delivery, { tenant, member }: Owner, message: string): Promise<boolean> {
+  const copy = await readCopy(table, tenant, message, member);
+  const last = copy?.records.at(-1);
+  if (copy?.delivery !== id || !last) return false;
+  const shown = timelineKey(tenant, last.id, member, copy.channel, copy.receivedAt, message);
+  return (await table.get(shown, { consistent: false })) !== undefined;
 }
 
 async function heal(room: Reconciliation, delivery: Delivery): Promise<string> {
@@ -110,7 +119,7 @@ async function isNoted(table: Table, id: string, modified: string): Promise<bool
 async function entryOf(
   table: Table,
   delivery: Delivery,
-  { tenant, member, hash }: { tenant: Parameters<typeof memberPartition>[0]; member: string; hash: string },
+  { tenant, member, hash }: Owner,
   modified: string,
 ): Promise<Pick<Activity, 'at' | 'message'> | undefined> {
   const idAt = (time: number) => stableId(new Date(time), delivery.id, hash);
