@@ -1,8 +1,8 @@
 import { stableId, type TenantId } from '../ids.ts';
 import { MAX_ATTACHMENT_BYTES } from '../limits.ts';
 import type { Delivery } from '../message/delivery.ts';
-import type { Copy, TimelineEntry } from '../message/message.ts';
-import { fixReceipt, noteHolder, putCopy, putMessage, putTimelineEntry, readCopy, readMessage } from '../message/message-store.ts';
+import type { Copy, Message, TimelineEntry } from '../message/message.ts';
+import { joinThread, noteHolder, putCopy, putMessage, putTimelineEntry, readCopy } from '../message/message-store.ts';
 import type { ParsedMail } from '../message/parsed-mail.ts';
 import type { AddressLink } from '../record/address-store.ts';
 import { createFromMail } from '../record/record-store.ts';
@@ -27,47 +27,46 @@ type Filed = { outcome: 'filed' | 'created' | 'duplicate'; usesRaw: boolean };
 const CHANNEL = 'dropbox';
 
 /**
- * Files a mail, each step idempotent, keys from content alone: receipt time fixed, records created, activity, message, the
- * owner's copy, and last what makes it count, its entry on each timeline. So a list need look nowhere else.
- * Five write units for a mail with one match: each item stays below the kilobyte that one unit pays for.
+ * Files a mail, each step idempotent, keys from content alone: the message, which fixes the time of receipt, its thread, the
+ * records created, activity, the owner's copy, and last what makes it count, its entry on each timeline. So a list need
+ * look nowhere else. Five write units for a mail with one match: each item stays below the kilobyte that one unit pays for.
  */
 export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
-  const { tenant, owner, delivery, message, thread } = filing;
-  const receipt = await fixReceipt(table, tenant, thread, message, delivery.receivedAt);
-  if (!receipt.first) {
+  const { tenant, owner, delivery, mail, message } = filing;
+  const attachmentsOmitted = isOverLimit(mail) ? true : undefined;
+  const { stored, isNew } = await putMessage(table, tenant, {
+    id: message,
+    thread: filing.thread,
+    rawKey: delivery.rawKey,
+    rawSize: filing.rawSize,
+    receivedAt: delivery.receivedAt,
+    automatic: mail.automatic,
+    attachmentsOmitted,
+  });
+  if (!isNew) {
     const copy = await readCopy(table, tenant, message, owner);
-    if (copy) return settledBefore(table, filing, copy);
+    if (copy) return settledBefore(table, filing, stored, copy);
   }
+  await joinThread(table, tenant, stored);
 
-  const ties = [...filing.plan.ties, ...(await createRecords(table, filing, receipt.receivedAt))];
+  const ties = [...filing.plan.ties, ...(await createRecords(table, filing, stored.receivedAt))];
   const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
-  const entry = timelineEntry(filing, receipt.receivedAt);
   for (const tie of ties) {
     if (!tie.holders?.has(owner)) await noteHolder(table, tenant, tie, owner, CHANNEL);
   }
 
   const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
-  const attachmentsOmitted = entry.attachmentsOmitted;
   await putActivity(table, tenant, owner, { ...filing.activity, outcome, message, records, attachmentsOmitted });
-  const stored = await putMessage(table, tenant, {
-    id: message,
-    thread,
-    rawKey: delivery.rawKey,
-    rawSize: filing.rawSize,
-    receivedAt: receipt.receivedAt,
-    automatic: filing.mail.automatic,
-    attachmentsOmitted,
-  });
   const copy = await putCopy(table, tenant, {
     message,
     member: owner,
     channel: CHANNEL,
     direction: 'sent',
-    receivedAt: receipt.receivedAt,
+    receivedAt: stored.receivedAt,
     delivery: delivery.id,
     records: records.map(({ module, id }) => ({ module, id })),
   });
-  if (copy.delivery !== delivery.id) return settledBefore(table, filing, copy);
+  if (copy.delivery !== delivery.id) return settledBefore(table, filing, stored, copy);
   await showOn(table, filing, copy);
   return { outcome, usesRaw: stored.rawKey === delivery.rawKey };
 }
@@ -76,11 +75,10 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
  * The copy is there: by an earlier try of this delivery, or by another delivery of the same mail, a duplicate (R-32). Either
  * way the mail is shown where the copy says: whoever wrote the copy may have been killed before.
  */
-async function settledBefore(table: Table, filing: Filing, copy: Copy): Promise<Filed> {
+async function settledBefore(table: Table, filing: Filing, stored: Message, copy: Copy): Promise<Filed> {
   const { tenant, owner, delivery, message, activity } = filing;
   await showOn(table, filing, copy);
-  const stored = await readMessage(table, tenant, message);
-  const usesRaw = stored?.message.rawKey === delivery.rawKey;
+  const usesRaw = stored.rawKey === delivery.rawKey;
   if (copy.delivery === delivery.id) return { outcome: 'filed', usesRaw };
   await putActivity(table, tenant, owner, { ...activity, outcome: 'duplicate', message, skipped: undefined });
   return { outcome: 'duplicate', usesRaw };
@@ -102,11 +100,12 @@ async function createRecords(table: Table, { tenant, owner, message, plan }: Fil
   return made;
 }
 
+/** Inline pictures count too: they are attachments by any other name (BCC-22). */
+const isOverLimit = (mail: ParsedMail) => mail.attachments.reduce((sum, { size }) => sum + size, 0) > MAX_ATTACHMENT_BYTES;
+
 /** What lists show of the mail. Texts are cut by bytes: a Japanese character has three, and the item must stay below 1 KB. */
 function timelineEntry({ mail, message, owner, delivery }: Filing, receivedAt: string): TimelineEntry {
-  const attached = mail.attachments.filter((attachment) => !attachment.inline);
-  const decodedBytes = mail.attachments.reduce((sum, attachment) => sum + attachment.size, 0);
-  const omitted = decodedBytes > MAX_ATTACHMENT_BYTES;
+  const omitted = isOverLimit(mail);
   return {
     message,
     owner,
@@ -117,7 +116,7 @@ function timelineEntry({ mail, message, owner, delivery }: Filing, receivedAt: s
     to: mail.to.slice(0, 2).map(({ address }) => clipBytes(address, 80)),
     date: mail.date,
     snippet: clipBytes(mail.text.slice(0, 400).replace(/\s+/g, ' ').trim(), 150),
-    attachments: omitted ? 0 : attached.length,
+    attachments: omitted ? 0 : mail.attachments.filter((attachment) => !attachment.inline).length,
     attachmentsOmitted: omitted ? true : undefined,
   };
 }

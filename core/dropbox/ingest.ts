@@ -180,7 +180,11 @@ function activityOf(found: Case): Omit<Activity, 'outcome'> {
 }
 
 const activityId = ({ delivery, dropbox, held }: Case) => held ?? stableId(delivery.receivedAt, delivery.id, dropbox.hash);
-const ownerOf = (found: Case): RawOwner => ({ tenant: found.dropbox.tenant, member: found.dropbox.member, activity: activityId(found) });
+function ownerOf(found: Case): RawOwner {
+  const { dropbox, mail, raw } = found;
+  const message = mail && messageIdOf(dropbox.tenant, mail, raw);
+  return { tenant: dropbox.tenant, member: dropbox.member, activity: activityId(found), message };
+}
 
 /** Mail this product sent is never filed: an answer to an answer would go on for ever. */
 const isOurOwn = (room: Mailroom, mail: ParsedMail) => mail.ownMark === ownMark(room.mailDomain);

@@ -6,8 +6,11 @@ import type { Table } from '../table/client.ts';
 import { activityKey, messageKey, sweepKey, sweepPartition } from '../table/keys.ts';
 import type { Activity } from './activity-store.ts';
 
-/** Whom a raw mail was for: their activity says what became of it. */
-export type RawOwner = { tenant: TenantId; member: string; activity: string };
+/**
+ * Whom a raw mail was for: their activity says what became of it. `message` is what it would be filed as, if it could be
+ * read: a colleague's filing of the same mail, or one that was broken off, may point to these bytes.
+ */
+export type RawOwner = { tenant: TenantId; member: string; activity: string; message?: string };
 type Sweep = { delivery: string; rawKey: string; owners: RawOwner[] };
 
 const DAY_MS = 86_400_000;
@@ -46,10 +49,12 @@ export async function sweepRawMail(
 }
 
 async function isUsed(table: Table, { rawKey, owners }: Sweep): Promise<boolean> {
-  for (const { tenant, member, activity } of owners) {
+  for (const { tenant, member, activity, message } of owners) {
     const entry = await table.get<Activity>(activityKey(tenant, member, activity));
-    const message = entry?.message && (await table.get<Message>(messageKey(tenant, entry.message)));
-    if (message && message.rawKey === rawKey) return true;
+    for (const id of new Set([message, entry?.message])) {
+      const stored = id && (await table.get<Message>(messageKey(tenant, id)));
+      if (stored && stored.rawKey === rawKey) return true;
+    }
   }
   return false;
 }

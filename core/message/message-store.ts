@@ -6,25 +6,15 @@ import {
   holderKey,
   messageKey,
   messagePartition,
-  receiptKey,
   recordAddressKey,
+  threadKey,
   threadPartition,
   timelineKey,
 } from '../table/keys.ts';
 import type { Copy, Message, TimelineEntry } from './message.ts';
 
-type Receipt = { receivedAt: string };
 /** A record, and the address it was found by. */
 type Tie = { record: string; module: string; address: string };
-
-/**
- * Fixes when a message was received, which stands in keys: the first to write it decides, all later tries read it back.
- * Answers the time that holds, and whether this call was the first.
- */
-export async function fixReceipt(table: Table, tenant: TenantId, thread: string, message: string, receivedAt: string) {
-  const existing = await table.putNew<Receipt>({ ...receiptKey(tenant, thread, message), message, receivedAt });
-  return { receivedAt: existing?.receivedAt ?? receivedAt, first: existing === undefined };
-}
 
 /**
  * Notes on the record that this owner has mail there, so that readers know whose timelines to merge; and beside the
@@ -49,9 +39,18 @@ export async function putTimelineEntry(
   await table.put({ ...timelineKey(tenant, record, entry.owner, channel, entry.receivedAt, entry.message), ...entry });
 }
 
-/** Stores what all holders share. The first one stands; answers it. */
-export async function putMessage(table: Table, tenant: TenantId, message: Message): Promise<Message> {
-  return (await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message })) ?? message;
+/**
+ * Stores what all holders share. The first to write it decides, also when the mail was received, which stands in keys; all
+ * later tries get back what stands, and that it was not new.
+ */
+export async function putMessage(table: Table, tenant: TenantId, message: Message): Promise<{ stored: Message; isNew: boolean }> {
+  const existing = await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message });
+  return { stored: existing ?? message, isNew: existing === undefined };
+}
+
+/** Lists a message in its thread. */
+export async function joinThread(table: Table, tenant: TenantId, { id, thread, receivedAt }: Message): Promise<void> {
+  await table.put({ ...threadKey(tenant, thread, id), message: id, receivedAt });
 }
 
 /** Settles which delivery filed the mail for its holder. The first one stands; answers it. Only timelines come after it. */

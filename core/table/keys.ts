@@ -29,7 +29,7 @@ import type { TenantId } from '../ids.ts';
  * | words of records, for search    | T#t#S#module#xy         | word#record                       |
  * | message                         | T#t#M#message           | META                              |
  * | copy of a message: who holds it | T#t#M#message           | B#member                          |
- * | receipt of a message, by thread | T#t#H#thread            | message                           |
+ * | message of a thread             | T#t#H#thread            | message                           |
  * | import                          | T#t#J                   | import                            |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
@@ -108,7 +108,7 @@ export const messageKey = (t: TenantId, message: string): Key => ({ pk: messageP
 export const copyKey = (t: TenantId, message: string, member: string): Key => ({ pk: messagePartition(t, message), sk: `B#${member}` });
 
 export const threadPartition = (t: TenantId, thread: string) => `T#${t}#H#${thread}`;
-export const receiptKey = (t: TenantId, thread: string, message: string): Key => ({ pk: threadPartition(t, thread), sk: message });
+export const threadKey = (t: TenantId, thread: string, message: string): Key => ({ pk: threadPartition(t, thread), sk: message });
 
 export const importsPartition = (t: TenantId) => `T#${t}#J`;
 export const importKey = (t: TenantId, id: string): Key => ({ pk: importsPartition(t), sk: id });

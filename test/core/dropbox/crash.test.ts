@@ -81,26 +81,15 @@ test('the real engine agrees: every crash point, one kill', async () => {
   await end();
 });
 
-/** The wrong order: as soon as a mail's receipt is fixed, its copy (the commit marker) is written, everything else after. */
+/** The wrong order: as soon as a message is there, its copy is written, which says who filed it; everything else after. */
 function markerFirst(store: Store): Store {
   const { table } = store;
   const putNew = table.putNew.bind(table);
   table.putNew = (async (item: Record<string, unknown>) => {
     const answer = await putNew(item);
-    const [, tenant] = /^T#(\w+)#H#/.exec(String(item.pk)) ?? [];
-    if (tenant && !answer) {
-      const message = String(item.message);
-      const { receivedAt } = item as { receivedAt: string };
-      await putNew({
-        pk: `T#${tenant}#M#${message}`,
-        sk: 'B#mika',
-        message,
-        member: 'mika',
-        channel: 'dropbox',
-        receivedAt,
-        delivery: 'first',
-        records: [],
-      });
+    if (item.sk === 'META' && !answer) {
+      const { pk, id: message, receivedAt } = item;
+      await putNew({ pk, sk: 'B#mika', message, member: 'mika', channel: 'dropbox', receivedAt, delivery: 'first', records: [] });
     }
     return answer;
   }) as typeof table.putNew;
