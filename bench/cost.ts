@@ -12,8 +12,24 @@ const FLOOR = 2.61;
 export type Used = { calls: Calls; loggedBytes: number; cpuMs: number; mailBytes: number };
 
 /** US dollars per million mails: counted use times the price table in docs/cost.md. */
-export function benchCost({ calls, loggedBytes, cpuMs, mailBytes }: Used): Figure[] {
-  const price = prices();
+export function benchCost(used: Used): Figure[] {
+  const { controllable, given } = costOf(used);
+  const listed = (parts: Record<string, number>) => Object.entries(parts).map(([name, usd]) => plain(`  ${name}`, usd, ' $'));
+  return [
+    plain('controllable', sum(controllable), ' $'),
+    ...listed(controllable),
+    plain('floor', FLOOR, ' $'),
+    atMost('controllable / floor', sum(controllable) / FLOOR, 2, ' x'),
+    plain('not controllable', sum(given), ' $'),
+    ...listed(given),
+  ];
+}
+
+export const sum = (parts: Record<string, number>) => Object.values(parts).reduce((total, part) => total + part, 0);
+
+/** US dollars per million mails by part: what is ours to spend, and what is not. */
+export function costOf({ calls, loggedBytes, cpuMs, mailBytes }: Used) {
+  const price = prices('docs/cost.md');
   const gigabytes = functions['ingest-mail'].memory / 1024;
   const batch = functions['ingest-mail'].trigger.batchSize;
   const controllable = {
@@ -33,28 +49,19 @@ export function benchCost({ calls, loggedBytes, cpuMs, mailBytes }: Used): Figur
     'S3 PUT by SES': price('S3 PUT'),
     'S3 storage, a year': (mailBytes / 1e9) * 12 * price('S3 GB-month'),
   };
-  const sum = (parts: Record<string, number>) => Object.values(parts).reduce((total, part) => total + part, 0);
-  const listed = (parts: Record<string, number>) => Object.entries(parts).map(([name, usd]) => plain(`  ${name}`, usd, ' $'));
-  return [
-    plain('controllable', sum(controllable), ' $'),
-    ...listed(controllable),
-    plain('floor', FLOOR, ' $'),
-    atMost('controllable / floor', sum(controllable) / FLOOR, 2, ' x'),
-    plain('not controllable', sum(given), ' $'),
-    ...listed(given),
-  ];
+  return { controllable, given };
 }
 
-/** Dollars per million of a unit, from the table in docs/cost.md. */
-function prices(): (unit: string) => number {
-  const page = readFileSync(join(root, 'docs/cost.md'), 'utf8');
+/** Dollars of a unit (per million of it in docs/cost.md), from the tables of these pages. */
+export function prices(...files: string[]): (unit: string) => number {
+  const page = files.map((file) => readFileSync(join(root, file), 'utf8')).join('\n');
   const rows = [...page.matchAll(/^\| ([^|]+?) +\| +([\d.,]+) +\|/gm)].map(
     ([, unit, usd]) => [unit, Number(usd?.replaceAll(',', ''))] as const,
   );
   const known = new Map(rows);
   return (unit) => {
     const usd = known.get(unit);
-    if (usd === undefined) throw new Error(`docs/cost.md has no price of "${unit}"`);
+    if (usd === undefined) throw new Error(`${files.join(' and ')} have no price of "${unit}"`);
     return usd;
   };
 }
