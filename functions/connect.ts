@@ -27,7 +27,8 @@ export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameO
 export function setting(name: keyof Settings): string {
   const value = process.env[name];
   if (!value) throw new Error(`the environment lacks ${name}`);
-  return value;
+  // Recipients are compared in lower case; with another spelling every one of them would be nobody's.
+  return name === 'MAIL_DOMAIN' ? value.toLowerCase() : value;
 }
 
 const sqs = /* @__PURE__ */ once(() => new SQSClient(isLocal('SQS') ? { useQueueUrlAsEndpoint: false } : {}));

@@ -1,4 +1,9 @@
-import { ConditionalCheckFailedException, type DynamoDBClient, TransactionCanceledException } from '@aws-sdk/client-dynamodb';
+import {
+  ConditionalCheckFailedException,
+  type DynamoDBClient,
+  TransactionCanceledException,
+  TransactionConflictException,
+} from '@aws-sdk/client-dynamodb';
 import {
   BatchGetCommand,
   DeleteCommand,
@@ -112,18 +117,14 @@ export class Table {
   }
 
   async put(item: Item): Promise<void> {
-    await this.client.send(new PutCommand({ TableName: this.name, Item: item }));
+    await withoutConflict(() => this.client.send(new PutCommand({ TableName: this.name, Item: item })));
   }
 
   /** Writes the item unless one with its key is there; then answers the one that is there, and changes nothing. */
   async putNew<T extends object = Item>(item: Item): Promise<T | undefined> {
     try {
-      await this.client.send(
-        new PutCommand({
-          TableName: this.name,
-          Item: item,
-          ConditionExpression: 'attribute_not_exists(pk)',
-        }),
+      await withoutConflict(() =>
+        this.client.send(new PutCommand({ TableName: this.name, Item: item, ConditionExpression: 'attribute_not_exists(pk)' })),
       );
       return undefined;
     } catch (error) {
@@ -136,17 +137,16 @@ export class Table {
   /** Updates one item and answers it as it is then; `undefined` when the condition did not hold. */
   async update<T extends object = Item>(key: Key, change: Update): Promise<T | undefined> {
     try {
-      const { Attributes } = await this.client.send(
-        new UpdateCommand({
-          TableName: this.name,
-          Key: key,
-          UpdateExpression: change.update,
-          ConditionExpression: change.condition,
-          ExpressionAttributeNames: change.names,
-          ExpressionAttributeValues: change.values,
-          ReturnValues: 'ALL_NEW',
-        }),
-      );
+      const input = {
+        TableName: this.name,
+        Key: key,
+        UpdateExpression: change.update,
+        ConditionExpression: change.condition,
+        ExpressionAttributeNames: change.names,
+        ExpressionAttributeValues: change.values,
+        ReturnValues: 'ALL_NEW',
+      } as const;
+      const { Attributes } = await withoutConflict(() => this.client.send(new UpdateCommand(input)));
       return Attributes as T;
     } catch (error) {
       if (error instanceof ConditionalCheckFailedException) return undefined;
@@ -155,7 +155,7 @@ export class Table {
   }
 
   async delete(key: Key): Promise<void> {
-    await this.client.send(new DeleteCommand({ TableName: this.name, Key: { pk: key.pk, sk: key.sk } }));
+    await withoutConflict(() => this.client.send(new DeleteCommand({ TableName: this.name, Key: { pk: key.pk, sk: key.sk } })));
   }
 
   /**
@@ -172,8 +172,8 @@ export class Table {
         if (!(error instanceof TransactionCanceledException)) throw error;
         const codes = (error.CancellationReasons ?? []).map((reason) => reason.Code);
         if (codes.includes('ConditionalCheckFailed')) throw new TransactionRefused(codes.map((code) => code === 'ConditionalCheckFailed'));
-        if (attempt === 5 || !codes.includes('TransactionConflict')) throw error;
-        await new Promise((done) => setTimeout(done, 2 ** attempt * 10 * (0.5 + Math.random())));
+        if (attempt === CONFLICT_TRIES || !codes.includes('TransactionConflict')) throw error;
+        await conflictPause(attempt);
       }
     }
   }
@@ -214,6 +214,21 @@ export class Table {
     if ('put' in write) return { Put: { ...rest, Item: write.put } };
     if ('delete' in write) return { Delete: { ...rest, Key: write.delete } };
     return { ConditionCheck: { ...rest, Key: write.check, ConditionExpression: write.condition } };
+  }
+}
+
+const CONFLICT_TRIES = 5;
+const conflictPause = (attempt: number) => new Promise((done) => setTimeout(done, 2 ** attempt * 10 * (0.5 + Math.random())));
+
+/** A single write that meets a transaction on the same item is refused by DynamoDB, and not tried again by the SDK. */
+async function withoutConflict<T>(write: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!(error instanceof TransactionConflictException) || attempt === CONFLICT_TRIES) throw error;
+      await conflictPause(attempt);
+    }
   }
 }
 

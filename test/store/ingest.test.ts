@@ -12,7 +12,7 @@ import { listThread, readVisible } from '../../core/message/visible-message-stor
 import { matchAddress } from '../../core/record/address-store.ts';
 import { createRecord, readRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { dropboxKey, memberKey, timelineKey } from '../../core/table/keys.ts';
+import { copyKey, dropboxKey, memberKey, timelineKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, OWN_MARK, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -459,6 +459,42 @@ describe('when two mails are the same (R-32)', () => {
     const [row, ...more] = await timeline(world, contact);
     expect(more).toEqual([]);
     expect((await readVisible(table, ken, row?.message ?? '')).copies.map(({ member }) => member).sort()).toEqual(['ken', 'mika']);
+  });
+
+  test('R-31: a third member sees one row of a mail that two hold, though it reached them with other References', async () => {
+    const world = await dropboxWorld(table);
+    const contact = await existing(table, world, 'contacts', TARO);
+    await world.addMember('ken', 'ken@example.com');
+    const third = await world.addMember('jun', 'jun@example.com');
+    const kens = await world.addDropbox('ken', ['mika@example.com']);
+    const same = mail();
+    await arrives(world, same);
+    await arrives(
+      { ...world, address: kens.address },
+      { ...same, references: ['x@example.com'] },
+      { receivedAt: '2026-03-01T09:00:30.000Z' },
+    );
+    expect(await timeline(world, contact, third)).toHaveLength(1);
+  });
+
+  test("R-31: raw bytes stay as long as a colleague's filing needs them, though their own delivery ended as held", async () => {
+    const world = await dropboxWorld(table);
+    const contact = await existing(table, world, 'contacts', TARO);
+    await world.addMember('ken', 'ken@example.com');
+    const kens = await world.addDropbox('ken', ['mika@example.com']);
+    const same = mail();
+    const first = await arrives(world, same);
+    // As if the first filing had been killed right after the message was written, and the sender removed before the next try.
+    const [row] = await timeline(world, contact);
+    await table.delete(copyKey(world.tenant, row?.message ?? '', 'mika'));
+    await table.delete(timelineKey(world.tenant, contact, 'mika', 'dropbox', row?.receivedAt ?? '', row?.message ?? ''));
+    await table.update(dropboxKey(world.dropbox.hash), { update: 'SET senders = :none', values: { ':none': [] } });
+    await ingest(room, first);
+    expect(await heldReasons(world)).toEqual(['unregistered-sender']);
+    await arrives({ ...world, address: kens.address }, same);
+    const deleted: string[] = [];
+    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-04-01T12:00:00.000Z'));
+    expect(deleted).not.toContain(first.rawKey);
   });
 });
 
