@@ -36,6 +36,9 @@ export const ACTIVITY_DAYS = 90;
 /** Characters of plain text in an answer; Lambda answers end at 6 MB, and the whole text is in the raw source. */
 export const MAX_TEXT_CHARS = 500_000;
 
+/** Bytes of one mail's answer as Lambda counts them (the JSON as a JSON string): below its 6 MB. */
+export const MAX_ANSWER_BYTES = 5_500_000;
+
 /** Characters of HTML that are sanitised: sanitize-html took 20 s for 200,000 nested tags. */
 export const MAX_HTML_CHARS = 1_000_000;
 
@@ -65,6 +68,9 @@ export const MAX_RECORD_WORDS = 20;
 
 /** Records of one module that share an address: their ids stand in one item, and a mail is tied to each of them. */
 export const MAX_RECORDS_PER_ADDRESS = 20;
+
+/** Bytes of all custom fields of one record together: a page of a hundred records must fit Lambda's answer of 6 MB. */
+export const MAX_CUSTOM_BYTES = 16 * KiB;
 
 /** Bytes of one import. Lambda takes requests of 6 MB, in base64 when the body is not UTF-8 text. */
 export const MAX_IMPORT_BYTES = 4 * MiB;

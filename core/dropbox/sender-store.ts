@@ -5,7 +5,7 @@ import { CODE_MINUTES, CODE_TRIES, CODES_PER_HOUR, MAX_SENDERS } from '../limits
 import type { Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { ttlAfter } from '../table/client.ts';
-import { codesKey } from '../table/keys.ts';
+import { codesKey, senderAddressKey } from '../table/keys.ts';
 import type { Dropbox, RegisteredSender } from './dropbox.ts';
 import { changeDropbox, type DropboxStore, ownDropbox } from './dropbox-store.ts';
 
@@ -73,6 +73,7 @@ export async function removeSender(store: DropboxStore, viewer: Viewer, id: stri
     { update: 'SET senders = :senders', values: { ':senders': senders } },
     { action: 'dropbox.remove-sender', before: { address: sender.address } },
     now,
+    [{ delete: addressMark(dropbox, sender) }],
   );
 }
 
@@ -92,9 +93,13 @@ async function save(store: DropboxStore, dropbox: Dropbox, sender: RegisteredSen
     { update: 'SET senders = :senders', values: { ':senders': senders } },
     { action, after: { address: sender.address } },
     now,
+    // A proved address is a colleague's, never a customer's (R-4).
+    sender.verifiedAt ? [{ put: { ...addressMark(dropbox, sender), member: dropbox.member } }] : [],
   );
   return sender;
 }
+
+const addressMark = (dropbox: Dropbox, sender: RegisteredSender) => senderAddressKey(dropbox.tenant, sender.address, dropbox.member);
 
 /** A fresh code of 8 digits; at most CODES_PER_HOUR are mailed for one member, whatever the addresses. */
 async function newCode(store: DropboxStore, viewer: Viewer, now: Date): Promise<string> {

@@ -143,6 +143,7 @@ export async function patchMember(
 ): Promise<Member> {
   const before = await readMember(table, viewer, id);
   if (ifMatch !== undefined && ifMatch !== before.version) throw stale();
+  if (Object.keys(patch).length === 0) return before;
   if (patch.profile) requireProfile(profiles, patch.profile);
   const at = now.toISOString();
   const after: Member = { ...before, ...patch, version: before.version + 1 };

@@ -48,6 +48,7 @@ export async function patchProfile(
   const before = profiles.get(id);
   if (!before) throw notFound('profile');
   if (ifMatch !== undefined && ifMatch !== before.version) throw stale();
+  if (Object.keys(patch).length === 0) return before;
   if (id === ADMINISTRATOR && (patch.manageProfiles === false || patch.modules)) {
     throw forbidden('fixed-profile', 'The Administrator profile keeps its module permissions and the management of profiles.');
   }

@@ -74,6 +74,7 @@ export const messageReturned = z.object({
   text: z.string(),
   textTruncated: z.boolean().optional().meta({ description: 'The text goes on in the raw source' }),
   html: z.string().optional().meta({ description: 'Sanitised; show it in a sandboxed frame. Remote images are blocked' }),
+  htmlOmitted: z.boolean().optional().meta({ description: 'The HTML is too large for an answer; it is in the raw source' }),
   blockedRemoteImages: z.number().optional(),
   attachments: z.array(
     z.object({

@@ -1,6 +1,6 @@
 import type { TenantId } from '../ids.ts';
 import { isNew, type Table, type Write } from '../table/client.ts';
-import { addressPartition, claimKey, memberAddressKey, recordAddressKey } from '../table/keys.ts';
+import { addressPartition, claimKey, recordAddressKey } from '../table/keys.ts';
 import type { Module } from './module.ts';
 import type { StoredRecord } from './record.ts';
 
@@ -38,10 +38,10 @@ export async function matchAddress(
     pk: addressPartition(tenant, address),
     consistent: options.consistent ?? false,
   });
-  const { sk: memberMark } = memberAddressKey(tenant, address);
   return {
     address,
-    isMember: items.some((item) => item.sk === memberMark),
+    // A login address (`U`), or one a member has proved to send from (`U#member`).
+    isMember: items.some((item) => item.sk.startsWith('U')),
     records: items
       .filter((item) => item.sk.startsWith('R#'))
       .sort(newestFirst)

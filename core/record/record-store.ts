@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { auditEntry } from '../audit/audit-store.ts';
 import { conflict, forbidden, invalid, type Problem, stale } from '../errors.ts';
 import { ID, type TenantId } from '../ids.ts';
-import { MAX_CUSTOM_FIELDS, MAX_RECORDS_PER_ADDRESS } from '../limits.ts';
+import { MAX_RECORDS_PER_ADDRESS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { type Item, isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
 import { childKey, memberKey, moduleKey, recordKey, wordKey } from '../table/keys.ts';
@@ -13,6 +13,8 @@ import { type Module, moduleRow } from './module.ts';
 import {
   type CreatedBy,
   type CustomValue,
+  customFits,
+  customLimit,
   type FieldValue,
   fieldsOf,
   parentOf,
@@ -238,8 +240,8 @@ function patched(before: StoredRecord, patch: RecordPatch, now: Date): StoredRec
     custom: present({ ...before.custom, ...patch.custom }) as Record<string, CustomValue>,
   };
   if (isDeepStrictEqual(changed, before)) return before;
-  if (Object.keys(changed.custom).length > MAX_CUSTOM_FIELDS) {
-    throw invalid('too-many-custom-fields', `A record has at most ${MAX_CUSTOM_FIELDS} custom fields. Set some to null to remove them.`);
+  if (!customFits(changed.custom)) {
+    throw invalid('too-many-custom-fields', `A record has ${customLimit}. Set some to null to remove them.`);
   }
   return { ...changed, updatedAt: now.toISOString(), version: before.version + 1 };
 }

@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { ID } from '../ids.ts';
-import { MAX_CUSTOM_FIELDS, MAX_FIELD_CHARS, MAX_FIRST_NAME_CHARS, MAX_NAME_CHARS, MAX_RECORD_ADDRESSES } from '../limits.ts';
+import {
+  MAX_CUSTOM_BYTES,
+  MAX_CUSTOM_FIELDS,
+  MAX_FIELD_CHARS,
+  MAX_FIRST_NAME_CHARS,
+  MAX_NAME_CHARS,
+  MAX_RECORD_ADDRESSES,
+} from '../limits.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { type FieldRow, hasAddresses, MODULES, type Module, moduleRow, parentField } from './module.ts';
 
@@ -81,15 +88,17 @@ const addresses = z
 
 const customName = line(64);
 const customValue = z.union([z.string().max(MAX_FIELD_CHARS), amount, z.boolean()]);
-const fewEnough = (fields: object) => Object.keys(fields).length <= MAX_CUSTOM_FIELDS;
-const tooMany = `at most ${MAX_CUSTOM_FIELDS} custom fields`;
+/** True while the custom fields of a record are few and small enough. */
+export const customFits = (fields: object) =>
+  Object.keys(fields).length <= MAX_CUSTOM_FIELDS && Buffer.byteLength(JSON.stringify(fields)) <= MAX_CUSTOM_BYTES;
+export const customLimit = `at most ${MAX_CUSTOM_FIELDS} custom fields, ${MAX_CUSTOM_BYTES} bytes together`;
 const custom = z
   .record(customName, customValue)
-  .refine(fewEnough, tooMany)
+  .refine(customFits, customLimit)
   .meta({ description: 'Fields of your own: texts, numbers, truths' });
 const customPatch = z
   .record(customName, customValue.nullable())
-  .refine(fewEnough, tooMany)
+  .refine(customFits, customLimit)
   .meta({ description: 'Only the fields named here change; null removes one' });
 
 const ownerId = z.string().regex(ID, 'not a member id').meta({ description: 'Member who owns the record; the caller when left out' });

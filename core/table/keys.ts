@@ -24,7 +24,8 @@ import type { TenantId } from '../ids.ts';
  * | mail of a record (timeline)     | T#t#R#record            | O#owner#channel#receivedAt#message|
  * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
  * | address of a record             | T#t#E#address           | R#module#record                   |
- * | address of a member             | T#t#E#address           | U                                 |
+ * | login address of a member       | T#t#E#address           | U                                 |
+ * | sending address of a member     | T#t#E#address           | U#member                          |
  * | records of a module             | T#t#L#module            | record (sorts by time)            |
  * | words of records, for search    | T#t#S#module#xy         | word#record                       |
  * | message                         | T#t#M#message           | META                              |
@@ -91,6 +92,10 @@ export const claimKey = (t: TenantId, address: string, module: string): Key => (
 export const recordAddressKey = (t: TenantId, address: string, module: string, record: string): Key => ({
   pk: addressPartition(t, address),
   sk: `R#${module}#${record}`,
+});
+export const senderAddressKey = (t: TenantId, address: string, member: string): Key => ({
+  pk: addressPartition(t, address),
+  sk: `U#${member}`,
 });
 export const memberAddressKey = (t: TenantId, address: string): Key => ({ pk: addressPartition(t, address), sk: 'U' });
 

@@ -88,6 +88,7 @@ export async function patchTenant(
 ): Promise<Tenant> {
   const before = viewer.organisation;
   if (ifMatch !== undefined && ifMatch !== before.version) throw stale();
+  if (Object.keys(patch).length === 0) return before;
   const after: Tenant = {
     ...before,
     ...patch,

@@ -6,21 +6,24 @@ export type Job = { body: unknown; attempt: number };
 
 /**
  * A Lambda handler that does the jobs of a batch one after the other and reports those that failed, so that only they
- * come again. When less than `needsMs` is left for the next job, the rest goes back untouched: a slow neighbour costs
- * one redelivery, never a half-done job.
+ * come again. When less than `needsMs` is left for the next job, the rest goes back untouched and is first in its next
+ * batch: a slow neighbour costs one redelivery, never a half-done job.
  */
 export function queueHandler(handle: (job: Job) => Promise<void>, needsMs: number) {
   return async (event: SQSEvent, context: Context): Promise<SQSBatchResponse> => {
     const failed: string[] = [];
-    for (const record of event.Records) {
+    for (const record of event.Records.toSorted(mostTriedFirst)) {
       if (context.getRemainingTimeInMillis() < needsMs || !(await isDone(record, handle))) failed.push(record.messageId);
     }
     return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
   };
 }
 
+const triesOf = (record: SQSRecord) => Number(record.attributes.ApproximateReceiveCount);
+const mostTriedFirst = (a: SQSRecord, b: SQSRecord) => triesOf(b) - triesOf(a);
+
 async function isDone(record: SQSRecord, handle: (job: Job) => Promise<void>): Promise<boolean> {
-  const attempt = Number(record.attributes.ApproximateReceiveCount);
+  const attempt = triesOf(record);
   try {
     await handle({ body: JSON.parse(record.body), attempt });
     return true;

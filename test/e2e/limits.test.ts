@@ -86,3 +86,26 @@ test(`R-3: a mail to ${MAX_MATCHED_ADDRESSES} strangers makes as many records, w
   expect(entry.records).toHaveLength(MAX_MATCHED_ADDRESSES);
   expect(entry.skipped).toEqual([{ address: '1 more', reason: 'beyond-limit' }]);
 });
+
+test('MAX_ANSWER_BYTES: a mail whose HTML is too large for an answer is shown without it, and says so', async () => {
+  const { address } = (await mika.api('GET', '/v1/dropbox')).json;
+  const headers = { From: 'mika@example.com', To: 'html@customer.example', 'Content-Type': 'text/html; charset=utf-8' };
+  const bodies = { 'a long page': `<p>${`${'"'.repeat(95)} `.repeat(10_000)}</p>`, 'a short page': '<p>short</p>' };
+  for (const [Subject, body] of Object.entries(bodies)) {
+    await host.sendMail({
+      from: 'mika@example.com',
+      rcpt: address,
+      raw: rawMail({ ...headers, Subject }, `${body.replaceAll(' ', '\r\n')}\r\n`),
+    });
+  }
+  const shown = (subject: string) =>
+    until(async () => {
+      const { items } = (await mika.api('GET', '/v1/activity')).json as { items: { subject: string; message?: string }[] };
+      const message = items.find((entry) => entry.subject === subject)?.message;
+      return message ? mika.api('GET', `/v1/messages/${message}`) : undefined;
+    }, 60);
+  const [long, short] = [await shown('a long page'), await shown('a short page')];
+  expect([long.status, long.json.htmlOmitted, long.json.html]).toEqual([200, true, undefined]);
+  expect(long.json.text.length).toBeGreaterThan(100_000);
+  expect([short.json.htmlOmitted, short.json.html]).toEqual([undefined, expect.stringContaining('short')]);
+});

@@ -1,8 +1,9 @@
+import { findDropbox } from '../../../core/dropbox/dropbox-store.ts';
 import { notFound, Problem } from '../../../core/errors.ts';
-import { MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
+import { MAX_ANSWER_BYTES, MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
 import { sanitiseHtml } from '../../../core/message/html.ts';
-import type { TimelineEntry } from '../../../core/message/message.ts';
+import type { Message, TimelineEntry } from '../../../core/message/message.ts';
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
 import type { MailAddress } from '../../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../../core/message/timeline-store.ts';
@@ -25,16 +26,15 @@ export const messageOperations = {
   ...recordMail,
   readMessage: async ({ viewer, params }: Call) => {
     const visible = await readVisible(table(), viewer, params.messageId ?? '');
-    return { body: await show(visible) };
+    return { body: fitted(await show(visible)) };
   },
   readThread: async ({ viewer, params }: Call) => {
     const { message } = await readVisible(table(), viewer, params.messageId ?? '');
     return { body: { items: (await listThread(table(), viewer, message.thread, MAX_THREAD_MAILS)).map(row) } };
   },
   downloadRaw: async ({ viewer, params }: Call) => {
-    const { message, isHolder } = await readVisible(table(), viewer, params.messageId ?? '');
-    const key = isHolder ? message.rawKey : await blotted(viewer, message.rawKey, message.id);
-    return { location: await mailBucket().link(key, `${message.id}.eml`, 'message/rfc822') };
+    const { message } = await readVisible(table(), viewer, params.messageId ?? '');
+    return { location: await mailBucket().link(await rawFor(viewer, message), `${message.id}.eml`, 'message/rfc822') };
   },
   downloadAttachment: async ({ viewer, params }: Call) => {
     const { message } = await readVisible(table(), viewer, params.messageId ?? '');
@@ -84,6 +84,15 @@ async function show({ message, copies, records }: VisibleMessage) {
   };
 }
 
+/** Lambda's answers end at 6 MB, in which a quotation mark of HTML takes four bytes: what is too large goes, and says so. */
+function fitted<T extends { text: string; html?: string; headers: unknown[] }>(shown: T): T & { htmlOmitted?: true } {
+  const bytes = (answer: object) => Buffer.byteLength(JSON.stringify(JSON.stringify(answer)));
+  if (bytes(shown) <= MAX_ANSWER_BYTES) return shown;
+  const withoutHtml = { ...shown, html: undefined, htmlOmitted: true as const };
+  if (bytes(withoutHtml) <= MAX_ANSWER_BYTES) return withoutHtml;
+  return { ...withoutHtml, text: shown.text.slice(0, MAX_TEXT_CHARS / 10), textTruncated: true, headers: shown.headers.slice(0, 50) };
+}
+
 const row = (entry: TimelineEntry) => ({
   ...entry,
   id: entry.message,
@@ -98,18 +107,33 @@ async function rawOf(key: string): Promise<Uint8Array> {
   return raw;
 }
 
-/** The raw source for somebody else than its holder: the holder's secret dropbox address stands in Received headers. */
-async function blotted(viewer: Viewer, rawKey: string, message: string): Promise<string> {
-  const key = `t/${viewer.tenant}/shown/${message}`;
+/**
+ * Where the raw source lies for this viewer: as it came, unless others' dropbox addresses stand in it (Received headers name
+ * them); then a copy in which those are blotted out.
+ */
+async function rawFor(viewer: Viewer, { rawKey, id }: Message): Promise<string> {
   const raw = Buffer.from(await rawOf(rawKey)).toString('latin1');
-  await mailBucket().write(key, Buffer.from(blot(raw), 'latin1'), 'message/rfc822');
+  const found = [...new Set(raw.match(dropboxAddresses())?.map((address) => address.toLowerCase()))];
+  const own = new Set<string>();
+  for (const address of found.slice(0, MAX_LOOKED_UP)) {
+    const dropbox = await findDropbox(table(), address);
+    if (dropbox?.tenant === viewer.tenant && dropbox.member === viewer.member) own.add(address);
+  }
+  if (own.size === found.length) return rawKey;
+  const key = `t/${viewer.tenant}/shown/${id}/${viewer.member}`;
+  const shown = raw.replace(dropboxAddresses(), (address) => (own.has(address.toLowerCase()) ? address : blot(address)));
+  await mailBucket().write(key, Buffer.from(shown, 'latin1'), 'message/rfc822');
   return key;
 }
 
+/** Dropbox addresses in one raw mail that are looked up; an ordinary one has one or two. */
+const MAX_LOOKED_UP = 20;
+
+const dropboxAddresses = () => new RegExp(`[0-9a-z]{26}@${setting('MAIL_DOMAIN').replaceAll('.', '\\.')}`, 'gi');
+
 /** Dropbox addresses are secrets: whoever knows one can write into its owner's records. The length stays as it was. */
 function blot(text: string): string {
-  const domain = setting('MAIL_DOMAIN').replaceAll('.', '\\.');
-  return text.replace(new RegExp(`[0-9a-z]{26}(?=@${domain})`, 'gi'), (secret) => 'x'.repeat(secret.length));
+  return text.replace(dropboxAddresses(), (address) => 'x'.repeat(26) + address.slice(26));
 }
 
 const isDropbox = (address: string) => address.endsWith(`@${setting('MAIL_DOMAIN')}`);

@@ -1,4 +1,11 @@
-import { MAX_CUSTOM_FIELDS, MAX_FIELD_CHARS, MAX_FIRST_NAME_CHARS, MAX_NAME_CHARS, MAX_RECORD_ADDRESSES } from '../../../core/limits.ts';
+import {
+  MAX_CUSTOM_BYTES,
+  MAX_CUSTOM_FIELDS,
+  MAX_FIELD_CHARS,
+  MAX_FIRST_NAME_CHARS,
+  MAX_NAME_CHARS,
+  MAX_RECORD_ADDRESSES,
+} from '../../../core/limits.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
 import { recordExample, recordInput, recordPatch, recordReturned, returned, type StoredRecord } from '../../../core/record/record.ts';
 
@@ -91,4 +98,21 @@ test('an answer names what the contract names, and no more', () => {
   expect(recordReturned.leads.parse(returned(record, { module: 'contacts', id: 'y' }))).toMatchObject({
     possibleDuplicateOf: { module: 'contacts', id: 'y' },
   });
+});
+
+test('MAX_CUSTOM_BYTES of custom fields are taken together, one more is refused', () => {
+  const fields = (bytes: number) => {
+    const empty = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`f${i}`, '']));
+    let left = bytes - JSON.stringify(empty).length;
+    return Object.fromEntries(
+      Object.keys(empty).map((name) => {
+        const length = Math.min(left, MAX_FIELD_CHARS);
+        left -= length;
+        return [name, 'x'.repeat(length)];
+      }),
+    );
+  };
+  expect(JSON.stringify(fields(MAX_CUSTOM_BYTES))).toHaveLength(MAX_CUSTOM_BYTES);
+  const taken = (bytes: number) => recordInput.leads.safeParse({ name: { last: 'x' }, custom: fields(bytes) }).success;
+  expect([taken(MAX_CUSTOM_BYTES), taken(MAX_CUSTOM_BYTES + 1)]).toEqual([true, false]);
 });
