@@ -1,16 +1,14 @@
-import { type Answer, startHost, type TestHost } from '../support/host.ts';
+import { openStage, type Stage } from '../support/stage.ts';
 
-let host: TestHost;
-let api: (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
+/** `BASE_URL=https://... TOKEN=... npm test -- e2e/records` runs this on a deployed stage, with a tenant that is empty. */
+let stage: Stage;
+let api: Stage['api'];
 
 beforeAll(async () => {
-  host = await startHost();
-  const input = { name: 'Example', timeZone: 'UTC', administrator: { name: 'Mika', email: 'mika@example.com' } };
-  const created = await host.invoke('create-tenant', input);
-  if ('error' in created) throw new Error(created.error.errorMessage);
-  api = host.api((JSON.parse(created.answer) as { token: string }).token);
+  stage = await openStage();
+  api = stage.api;
 });
-afterAll(() => host.end());
+afterAll(() => stage.end());
 
 const jane = { name: { first: 'Jane', last: 'Doe' }, addresses: ['Jane@Example.com'], company: 'Example', custom: { segment: 'retail' } };
 

@@ -41,7 +41,8 @@ export async function startHost(options: Partial<HostOptions> = {}): Promise<Tes
   };
 }
 
-const caller =
+/** Asks one API as one caller. */
+export const caller =
   (apiUrl: string, token?: string) =>
   async (method: string, path: string, body?: unknown, extra: Record<string, string> = {}): Promise<Answer> => {
     const headers: Record<string, string> = token ? { authorization: `Bearer ${token}`, ...extra } : { ...extra };
