@@ -49,7 +49,8 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   }
   await joinThread(table, tenant, stored);
 
-  const ties = [...filing.plan.ties, ...(await createRecords(table, filing, stored.receivedAt))];
+  const made = await createRecords(table, filing, stored.receivedAt);
+  const ties = [...filing.plan.ties, ...made.filter(filing.plan.mayTie)];
   const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
   for (const tie of ties) {
     if (!tie.holders?.has(owner)) await noteHolder(table, tenant, tie, owner, CHANNEL);

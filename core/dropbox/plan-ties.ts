@@ -10,6 +10,8 @@ import { choose, type DropboxModule } from './search-pattern.ts';
 /** What a mail is to be tied to, decided before anything is written. */
 export type Plan = {
   ties: AddressLink[];
+  /** Whether the owner may read a record that somebody else came first in making. */
+  mayTie: (link: AddressLink) => boolean;
   creations: { module: DropboxModule; recipient: Recipient; possibleDuplicateOf?: string }[];
   skipped: { address: string; reason: 'colleague' | 'no-permission' | 'cc-only' | 'automatic' | 'beyond-limit' }[];
 };
@@ -30,7 +32,7 @@ export async function planTies(
     own: dropbox.senders.map((sender) => sender.address),
   });
   const matches = await Promise.all(matched.map((recipient) => matchAddress(room.table, owner.tenant, recipient.address)));
-  const plan: Plan = { ties: [], creations: [], skipped: [] };
+  const plan: Plan = { ties: [], mayTie: (link) => mayRead(owner, link), creations: [], skipped: [] };
   for (const [i, recipient] of matched.entries()) decide(plan, owner, dropbox, mail, recipient, matches[i] as AddressMatch);
   if (beyondLimit > 0) plan.skipped.push({ address: `${beyondLimit} more`, reason: 'beyond-limit' });
   plan.ties = [...new Map(plan.ties.map((tie) => [tie.record, tie])).values()];

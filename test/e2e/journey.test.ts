@@ -144,6 +144,23 @@ test('reading a mail: Japanese, attachments, HTML made safe, threads, and the se
   expect((await ken.api('GET', `/v1/messages/${id}/thread`)).json.items).toMatchObject([{ subject: '見積書' }, { subject: 'Re: 2' }]);
 });
 
+test("R-31: of a mail that two members filed, each one's raw source shows no other's dropbox address", async () => {
+  const [mikas, kens] = [await dropboxOf(mika), await dropboxOf(ken)];
+  const raw = rawMail({ From: 'mika@example.com', To: 'taro@customer.example', Subject: 'Filed twice' });
+  const sender = (await ken.api('POST', '/v1/dropbox/senders', { address: 'mika@example.com' })).json;
+  await ken.api('POST', `/v1/dropbox/senders/${sender.id}/verify`, { code: await mailedCode(host, 'mika@example.com') });
+  await host.sendMail({ from: 'mika@example.com', rcpt: mikas, raw });
+  await settled(mika, 'Filed twice', 'filed');
+  await host.sendMail({ from: 'mika@example.com', rcpt: kens, raw });
+  await settled(ken, 'Filed twice', 'filed');
+  const id = await idOf(ken, 'Filed twice');
+  const source = async (person: Person) => {
+    const { headers } = await person.api('GET', `/v1/messages/${id}/raw`);
+    return (await fetch(headers.get('location') ?? '')).text();
+  };
+  expect([(await source(mika)).includes(mikas), (await source(ken)).includes(mikas)]).toEqual([true, false]);
+});
+
 test('BCC-22, R-11: with more than 10 MB of attachments the mail is there without them, and its owner is told', async () => {
   const part = (bytes: number) =>
     [

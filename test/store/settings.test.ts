@@ -18,6 +18,7 @@ import { once } from '../../core/member/idempotency-store.ts';
 import { createProfile } from '../../core/member/profile-store.ts';
 import { checkToken, createToken, listTokens, newToken, revokeToken } from '../../core/member/token-store.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
+import { matchAddress } from '../../core/record/address-store.ts';
 import type { Table } from '../../core/table/client.ts';
 import { memberPartition } from '../../core/table/keys.ts';
 import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
@@ -108,6 +109,17 @@ describe('registered senders', () => {
     expect((await ownDropbox(store, viewer, NOW)).dropbox.senders).toEqual([]);
     const again = await addSender(store, viewer, 'MIKA@example.com', NOW);
     expect(again).toEqual({ sender: expect.objectContaining({ address: 'mika@example.com', verifiedAt: NOW.toISOString() }) });
+  });
+
+  test("R-4: an address that a member has proved to send from is a colleague's, until it is removed", async () => {
+    const { viewer, store } = await world();
+    const { sender, code = '' } = await addSender(store, viewer, 'home@example.org', NOW);
+    const isMember = async () => (await matchAddress(table, viewer.tenant, 'home@example.org', { consistent: true })).isMember;
+    expect(await isMember()).toBe(false);
+    await verifySender(store, viewer, sender.id, code, NOW);
+    expect(await isMember()).toBe(true);
+    await removeSender(store, viewer, sender.id, NOW);
+    expect(await isMember()).toBe(false);
   });
 
   test(`BCC-7: ${MAX_SENDERS} addresses may be held, one more is refused`, async () => {
