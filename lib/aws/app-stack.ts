@@ -24,7 +24,7 @@ export class AppStack extends Stack {
     const queues = new Queues(this, 'Queues');
     const operator = new OperatorTopic(this, 'Operator', stage.alarmEmail);
     const outbound = new OutboundEmail(this, 'OutboundEmail', mailDomain, operator);
-    const frontDoor = new FrontDoor(this, 'Http');
+    const frontDoor = new FrontDoor(this, 'Http', stage);
     const functions = new Functions(
       this,
       'Functions',

@@ -1,21 +1,25 @@
-import { Duration, RemovalPolicy, Validations } from 'aws-cdk-lib';
+import { CfnOutput, Duration, RemovalPolicy, Stack, Validations } from 'aws-cdk-lib';
 import { AccessLogFormat } from 'aws-cdk-lib/aws-apigateway';
 import {
   type CfnStage,
+  DomainName,
   HttpApi,
   type HttpMethod,
   HttpRoute,
   HttpRouteKey,
   HttpStage,
   LogGroupLogDestination,
+  SecurityPolicy,
 } from 'aws-cdk-lib/aws-apigatewayv2';
 import { HttpLambdaAuthorizer, HttpLambdaResponseType } from 'aws-cdk-lib/aws-apigatewayv2-authorizers';
 import { HttpLambdaIntegration } from 'aws-cdk-lib/aws-apigatewayv2-integrations';
+import { Certificate } from 'aws-cdk-lib/aws-certificatemanager';
 import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { type FunctionName, type FunctionRow, functions } from '../../functions/manifest.ts';
 import { logicalName } from './logical-name.ts';
+import type { Stage } from './stage.ts';
 
 /** Requests a second of all tenants together, and how many may come at once: ten busy tenants, and a bound on the bill of a flood. */
 const THROTTLE = { rateLimit: 200, burstLimit: 400 };
@@ -45,12 +49,13 @@ export class FrontDoor extends Construct {
   private readonly stage: CfnStage;
   private readonly open: Record<string, object> = {};
 
-  constructor(scope: Construct, id: string) {
+  constructor(scope: Construct, id: string, { apiDomain, apiCertificate }: Stage) {
     super(scope, id);
     this.api = new HttpApi(this, 'Api', { createDefaultStage: false });
-    this.url = this.api.apiEndpoint;
+    const domainName = apiDomain ? this.ownName(apiDomain, apiCertificate) : undefined;
+    this.url = domainName ? `https://${apiDomain}` : this.api.apiEndpoint;
     this.id = this.api.apiId;
-    this.stage = this.openStage();
+    this.stage = this.openStage(domainName);
   }
 
   /** Leads each route of the manifest to its function, behind the authoriser unless it is open. */
@@ -98,13 +103,22 @@ export class FrontDoor extends Construct {
     });
   }
 
-  private openStage() {
+  /** The operator points a CNAME at the output: the domain's zone need not be in this account. */
+  private ownName(domainName: string, certificateArn: string): DomainName {
+    const certificate = Certificate.fromCertificateArn(this, 'Certificate', certificateArn);
+    const name = new DomainName(this, 'Name', { domainName, certificate, securityPolicy: SecurityPolicy.TLS_1_2 });
+    new CfnOutput(Stack.of(this), 'ApiCname', { value: `${domainName} CNAME ${name.regionalDomainName}` });
+    return name;
+  }
+
+  private openStage(domainName?: DomainName) {
     const log = new LogGroup(this, 'Log', { retention: RetentionDays.ONE_MONTH, removalPolicy: RemovalPolicy.DESTROY });
     const stage = new HttpStage(this, 'Stage', {
       httpApi: this.api,
       stageName: '$default',
       autoDeploy: true,
       throttle: THROTTLE,
+      domainMapping: domainName && { domainName },
       accessLogSettings: { destination: new LogGroupLogDestination(log), format: AccessLogFormat.custom(JSON.stringify(LOGGED)) },
     });
     return stage.node.defaultChild as CfnStage;

@@ -8,6 +8,9 @@ export type Stage = {
   mailDomain: string;
   /** Who is told of alarms and bounces by mail; nobody when it is empty. */
   alarmEmail: string;
+  /** A name of one's own for the API, and the ARN of its certificate in the same region; both or none. */
+  apiDomain: string;
+  apiCertificate: string;
   /** Table, bucket and key outlive the stack, and the table refuses to be deleted. */
   keepData: boolean;
   /** Hours without any mail that are worth an alarm, 24 at most; 0 for no such alarm. */
@@ -23,5 +26,8 @@ export function stageOf(node: Node): Stage {
   const stage = stages[name];
   if (!stage) throw new Error(`There is no stage "${name}" in cdk.json; it has ${Object.keys(stages).join(', ')}.`);
   if (stage.quietHours > 24) throw new Error('quietHours is 24 at most: CloudWatch looks back no further.');
-  return { ...stage, name, mailDomain: node.getContext('mailDomain'), alarmEmail: node.tryGetContext('alarmEmail') ?? '' };
+  const setting = (key: string): string => node.tryGetContext(key) ?? '';
+  const [apiDomain, apiCertificate] = [setting('apiDomain'), setting('apiCertificate')];
+  if (Boolean(apiDomain) !== Boolean(apiCertificate)) throw new Error('apiDomain and apiCertificate need each other.');
+  return { ...stage, name, mailDomain: node.getContext('mailDomain'), alarmEmail: setting('alarmEmail'), apiDomain, apiCertificate };
 }

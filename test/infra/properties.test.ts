@@ -175,6 +175,18 @@ describe('stages', () => {
     expect(kinds(dev)).toEqual(kinds(aws));
   });
 
+  test('the API under a name of its own: mails link there, TLS 1.2 at least, and the operator is told the CNAME', () => {
+    const apiCertificate = 'arn:aws:acm:eu-west-1:123456789012:certificate/0';
+    const named = synthesise('prod', { apiDomain: 'api.example.com', apiCertificate });
+    const own = new Asked(named);
+    const [configuration] = own.one('AWS::ApiGatewayV2::DomainName').Properties.DomainNameConfigurations;
+    expect(configuration).toMatchObject({ CertificateArn: apiCertificate, EndpointType: 'REGIONAL', SecurityPolicy: 'TLS_1_2' });
+    expect(own.at(own.one('AWS::ApiGatewayV2::ApiMapping').Properties.DomainName).Type).toBe('AWS::ApiGatewayV2::DomainName');
+    expect(named.Outputs.ApiUrl.Value).toBe('https://api.example.com');
+    expect(JSON.stringify(named.Outputs.ApiCname.Value)).toContain('api.example.com CNAME ');
+    expect(() => synthesise('prod', { apiDomain: 'api.example.com' })).toThrow('need each other');
+  });
+
   test('a stage nobody described is refused', () => {
     expect(() => synthesise('none' as 'dev')).toThrow('There is no stage "none" in cdk.json; it has dev, prod.');
   });

@@ -14,13 +14,13 @@ export type Template = { Resources: Record<string, Resource>; Outputs: Record<st
 export const MAIL_DOMAIN = 'mail.example.com';
 
 /** The template as `cdk synth` makes it, without bundling, and without the reviews, which `npm run synth` runs. */
-export function synthesise(stage: 'dev' | 'prod' = 'prod'): Template {
+export function synthesise(stage: 'dev' | 'prod' = 'prod', more: Record<string, string> = {}): Template {
   process.env.CDK_VALIDATION = 'false';
   const outdir = mkdtempSync(join(tmpdir(), 'synth-'));
   try {
     const { context } = JSON.parse(readFileSync(new URL('../../cdk.json', import.meta.url), 'utf8'));
     const app = new App({
-      context: { ...context, stage, alarmEmail: 'operator@example.com', 'aws:cdk:enable-path-metadata': true },
+      context: { ...context, stage, alarmEmail: 'operator@example.com', 'aws:cdk:enable-path-metadata': true, ...more },
       outdir,
       analyticsReporting: false,
     });
