@@ -2,7 +2,7 @@ import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { type Channel, memberKey, recordPartition, timelinePrefix } from '../table/keys.ts';
+import { type Channel, holdersPartition, memberKey, recordPartition, timelinePrefix } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import type { TimelineEntry } from './message.ts';
 
@@ -37,7 +37,7 @@ export async function ownerSettings(table: Table, viewer: Viewer, owners: string
 export const OWN: OwnerSettings = { dropboxVisibility: 'sharing', sharing: 'private' };
 
 async function visibleHolders(table: Table, viewer: Viewer, record: string): Promise<Holder[]> {
-  const holders = await table.all<Holder>({ pk: recordPartition(viewer.tenant, record), begins: 'W#', only: ['owner', 'channel'] });
+  const holders = await table.all<Holder>({ pk: holdersPartition(viewer.tenant, record) });
   const settings = await ownerSettings(
     table,
     viewer,

@@ -20,7 +20,7 @@ import type { TenantId } from '../ids.ts';
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
  * | record                          | T#t#R#record            | RECORD                            |
  * | record that belongs to a record | T#t#R#parent            | C#module#record                   |
- * | who holds mail of a record      | T#t#R#record            | W#owner#channel                   |
+ * | who holds mail of a record      | T#t#W#record            | owner#channel                     |
  * | mail of a record (timeline)     | T#t#R#record            | O#owner#channel#receivedAt#message|
  * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
  * | address of a record             | T#t#E#address           | R#module#record                   |
@@ -74,9 +74,10 @@ export const childKey = (t: TenantId, parent: string, module: string, record: st
   pk: recordPartition(t, parent),
   sk: `C#${module}#${record}`,
 });
+export const holdersPartition = (t: TenantId, record: string) => `T#${t}#W#${record}`;
 export const holderKey = (t: TenantId, record: string, owner: string, channel: Channel): Key => ({
-  pk: recordPartition(t, record),
-  sk: `W#${owner}#${CHANNEL[channel]}`,
+  pk: holdersPartition(t, record),
+  sk: `${owner}#${CHANNEL[channel]}`,
 });
 export const timelinePrefix = (owner: string, channel: Channel) => `O#${owner}#${CHANNEL[channel]}#`;
 export const timelineKey = (t: TenantId, record: string, owner: string, channel: Channel, receivedAt: string, message: string): Key => ({
