@@ -97,8 +97,9 @@ async function lookAt(room: Reconciliation, { key, modified }: Listed): Promise<
 /** The copy is this delivery's, and the mail is shown on the last of its records: that was the last thing to be written. */
 async function isFiled(table: Table, { id }: Delivery, { tenant, member }: Owner, message: string): Promise<boolean> {
   const copy = await readCopy(table, tenant, message, member);
-  const last = copy?.records.at(-1);
-  if (copy?.delivery !== id || !last) return false;
+  if (copy?.delivery !== id) return false;
+  const last = copy.records.at(-1);
+  if (!last) return true;
   const shown = timelineKey(tenant, last.id, member, copy.channel, copy.receivedAt, message);
   return (await table.get(shown, { consistent: false })) !== undefined;
 }
