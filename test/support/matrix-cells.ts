@@ -90,7 +90,8 @@ export const cells: Record<string, Cell> = {
   listHeld: {},
   readHeld: { thing: 'held', seen: 'owner' },
   downloadHeld: { thing: 'held', seen: 'owner' },
-  replayHeld: { thing: 'held', seen: 'owner' },
+  // While a replay is at work the mail cannot be discarded: the next route gets another one.
+  replayHeld: { thing: 'held', seen: 'owner', spends: true },
   discardHeld: { thing: 'held', seen: 'owner', spends: true },
   ...Object.assign({}, ...Object.keys(MODULES).map((module) => moduleCells(module as Module))),
   readImport: { thing: 'import', seen: 'owner-and-administrators' },
