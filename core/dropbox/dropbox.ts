@@ -49,7 +49,7 @@ export type Dropbox = {
   ttl?: number;
 };
 
-const senderReturned = z.object({
+export const senderReturned = z.object({
   id: z.string(),
   address: z.string(),
   addedAt: z.string(),
@@ -68,4 +68,3 @@ export const dropboxReturned = z.object({
 export const dropboxPatch = z.strictObject({ pattern, createIn, severalRecords, visibility }).partial();
 export const senderInput = z.strictObject({ address: z.string().max(254).meta({ example: 'mika@example.com' }) });
 export const codeInput = z.strictObject({ code: z.string().trim().max(20).meta({ example: '12345678' }) });
-export { senderReturned };

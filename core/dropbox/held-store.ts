@@ -5,7 +5,7 @@ import { ID, type TenantId } from '../ids.ts';
 import { HELD_DAYS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Delivery } from '../message/delivery.ts';
-import { isLive, type Table, TransactionRefused, ttlAfter } from '../table/client.ts';
+import { isLive, type Table, ttlAfter } from '../table/client.ts';
 import { heldKey, memberPartition } from '../table/keys.ts';
 import { filledPage, type Page } from '../table/page.ts';
 import type { HeldReason } from './gate.ts';
@@ -84,8 +84,8 @@ export async function discard(table: Table, viewer: Viewer, id: string, now: Dat
 }
 
 async function settle(table: Table, viewer: Viewer, held: Held, state: Held['state'], action: string, now: Date): Promise<Held> {
-  try {
-    await table.transact([
+  await table.transact(
+    [
       {
         update: heldKey(viewer.tenant, viewer.member, held.id),
         with: {
@@ -103,11 +103,9 @@ async function settle(table: Table, viewer: Viewer, held: Held, state: Held['sta
         subject: `held:${held.id}`,
         before: { reason: held.reason },
       }),
-    ]);
-  } catch (error) {
-    if (!(error instanceof TransactionRefused)) throw error;
-    throw conflict('changed-meanwhile', 'This mail is being replayed, or was settled in the same moment. Read the list again.');
-  }
+    ],
+    () => conflict('changed-meanwhile', 'This mail is being replayed, or was settled in the same moment. Read the list again.'),
+  );
   return { ...held, state };
 }
 

@@ -59,8 +59,8 @@ export async function inviteMember(
     version: 1,
   };
   const { code, write } = invitation(viewer.tenant, id, now);
-  try {
-    await table.transact([
+  await table.transact(
+    [
       { put: { ...memberAddressKey(viewer.tenant, email), member: id }, condition: isNew },
       { put: { ...memberKey(viewer.tenant, id), ...member }, condition: isNew },
       write,
@@ -71,11 +71,9 @@ export async function inviteMember(
         subject: `member:${id}`,
         after: { email, profile: input.profile },
       }),
-    ]);
-  } catch (error) {
-    if (error instanceof TransactionRefused) throw conflict('duplicate-member', 'A member with this address exists already.');
-    throw error;
-  }
+    ],
+    () => conflict('duplicate-member', 'A member with this address exists already.'),
+  );
   return { member, code };
 }
 
@@ -103,8 +101,8 @@ export async function confirmMember(table: Table, code: string, tokenId: string,
   if (!member) throw bad;
   const at = now.toISOString();
   const { write, token } = newToken(tenant, id, { id: tokenId, name: 'first token' }, at);
-  try {
-    await table.transact([
+  await table.transact(
+    [
       { delete: key, condition: 'attribute_exists(pk)' },
       {
         update: memberKey(tenant, id),
@@ -118,11 +116,9 @@ export async function confirmMember(table: Table, code: string, tokenId: string,
       write,
       ...countAdministrators(tenant, member.profile === ADMINISTRATOR ? 1 : 0),
       auditEntry(tenant, { at, actor: id, action: 'member.confirm', subject: `member:${id}` }),
-    ]);
-  } catch (error) {
-    if (error instanceof TransactionRefused) throw bad;
-    throw error;
-  }
+    ],
+    () => bad,
+  );
   return { member: { ...member, confirmed: true }, token };
 }
 

@@ -2,7 +2,7 @@ import type * as z from 'zod';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, forbidden, notFound, stale } from '../errors.ts';
 import { MAX_PROFILES } from '../limits.ts';
-import { isNew, type Table, TransactionRefused } from '../table/client.ts';
+import { isNew, type Table } from '../table/client.ts';
 import { profileKey } from '../table/keys.ts';
 import { ADMINISTRATOR, type Profile, permissions, type profileInput, type profilePatch } from './profile.ts';
 import type { Viewer } from './viewer.ts';
@@ -56,8 +56,8 @@ export async function patchProfile(
   for (const [module, change] of Object.entries(patch.modules ?? {}))
     Object.assign(modules, { [module]: { ...modules[module as keyof typeof modules], ...change } });
   const after: Profile = { ...before, ...patch, modules, version: before.version + 1 };
-  try {
-    await table.transact([
+  await table.transact(
+    [
       { put: { ...profileKey(viewer.tenant, id), ...after }, condition: 'version = :version', values: { ':version': before.version } },
       auditEntry(viewer.tenant, {
         at: now.toISOString(),
@@ -66,11 +66,8 @@ export async function patchProfile(
         subject: `profile:${id}`,
         ...changeOf<object>(before, patch),
       }),
-    ]);
-  } catch (error) {
-    if (error instanceof TransactionRefused)
-      throw conflict('changed-meanwhile', 'This profile was changed in the same moment. Read it again.');
-    throw error;
-  }
+    ],
+    () => conflict('changed-meanwhile', 'This profile was changed in the same moment. Read it again.'),
+  );
   return after;
 }

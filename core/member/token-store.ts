@@ -4,7 +4,7 @@ import { auditEntry } from '../audit/audit-store.ts';
 import { conflict, notFound } from '../errors.ts';
 import { asTenantId, ID, newSecret, type TenantId } from '../ids.ts';
 import { MAX_TOKENS } from '../limits.ts';
-import { isLive, isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
+import { isLive, isNew, type Table, type Write } from '../table/client.ts';
 import { memberKey, memberPartition, tokenKey } from '../table/keys.ts';
 import type { Member } from './member.ts';
 import type { Viewer } from './viewer.ts';
@@ -77,15 +77,13 @@ export async function createToken(table: Table, viewer: Viewer, input: z.output<
 export async function revokeToken(table: Table, viewer: Viewer, id: string, now: Date): Promise<void> {
   if (!ID.test(id)) throw notFound('token');
   const at = now.toISOString();
-  try {
-    await table.transact([
+  await table.transact(
+    [
       { delete: tokenKey(viewer.tenant, viewer.member, id), condition: 'attribute_exists(pk)' },
       auditEntry(viewer.tenant, { at, actor: viewer.member, action: 'token.revoke', subject: `token:${id}` }),
-    ]);
-  } catch (error) {
-    if (error instanceof TransactionRefused) throw notFound('token');
-    throw error;
-  }
+    ],
+    () => notFound('token'),
+  );
 }
 
 async function noteUse(table: Table, tenant: TenantId, member: string, id: string, now: Date) {

@@ -10,7 +10,7 @@ import { readMessage, readThread } from './message-store.ts';
 import { OWN, ownerSettings } from './timeline-store.ts';
 
 /** A message as one viewer may see it: only the copies and the records that are open to them. */
-export type VisibleMessage = { message: Message; copies: Copy[]; records: { module: string; id: string }[]; isHolder: boolean };
+export type VisibleMessage = { message: Message; copies: Copy[]; records: { module: string; id: string }[] };
 
 const MESSAGE_ID = /^[0-9a-f]{40}$/;
 
@@ -57,7 +57,7 @@ async function seenBy(
   );
   if (seen.length === 0) return undefined;
   const records = new Map(seen.flatMap((copy) => copy.records.filter(({ id }) => readable.has(id)).map((record) => [record.id, record])));
-  return { message, copies: seen, records: [...records.values()], isHolder: seen.some((copy) => copy.member === viewer.member) };
+  return { message, copies: seen, records: [...records.values()] };
 }
 
 async function readableRecords(table: Table, viewer: Viewer, copies: Copy[]): Promise<Set<string>> {

@@ -53,8 +53,6 @@ export const MODULES = {
 
 export type Module = keyof typeof MODULES;
 
-export const isModule = (text: string): text is Module => Object.hasOwn(MODULES, text);
-
 /** The row of a module, in its general type. */
 export const moduleRow = (module: Module): ModuleRow => MODULES[module];
 

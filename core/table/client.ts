@@ -159,10 +159,10 @@ export class Table {
   }
 
   /**
-   * Writes all or nothing. Throws TransactionRefused when a condition did not hold; conflicts with another transaction
+   * Writes all or nothing. Throws what `refused` says when a condition did not hold, TransactionRefused unless given; conflicts with another transaction
    * are tried again a few times (DynamoDB cancels both of two that meet), then thrown as they are.
    */
-  async transact(writes: Write[]): Promise<void> {
+  async transact(writes: Write[], refused?: () => Error): Promise<void> {
     const input = { TransactItems: writes.map((write) => this.transactItem(write)) };
     for (let attempt = 1; ; attempt++) {
       try {
@@ -171,7 +171,9 @@ export class Table {
       } catch (error) {
         if (!(error instanceof TransactionCanceledException)) throw error;
         const codes = (error.CancellationReasons ?? []).map((reason) => reason.Code);
-        if (codes.includes('ConditionalCheckFailed')) throw new TransactionRefused(codes.map((code) => code === 'ConditionalCheckFailed'));
+        if (codes.includes('ConditionalCheckFailed')) {
+          throw refused?.() ?? new TransactionRefused(codes.map((code) => code === 'ConditionalCheckFailed'));
+        }
         if (attempt === CONFLICT_TRIES || !codes.includes('TransactionConflict')) throw error;
         await conflictPause(attempt);
       }

@@ -6,7 +6,7 @@ import type { Member } from '../member/member.ts';
 import { builtInProfiles, type Profile } from '../member/profile.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
-import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
+import { isNew, type Table, type Write } from '../table/client.ts';
 import { memberAddressKey, memberKey, profileKey, tenantKey, tenantPartition } from '../table/keys.ts';
 import { normaliseDomains } from './domain-list.ts';
 import type { newTenantInput, Tenant, tenantPatch } from './tenant.ts';
@@ -96,8 +96,8 @@ export async function patchTenant(
     excludedDomains: patch.excludedDomains ? normaliseDomains(patch.excludedDomains) : before.excludedDomains,
     version: before.version + 1,
   };
-  try {
-    await table.transact([
+  await table.transact(
+    [
       {
         update: tenantKey(viewer.tenant),
         with: {
@@ -121,11 +121,8 @@ export async function patchTenant(
         subject: `tenant:${viewer.tenant}`,
         ...changeOf<object>(before, { ...patch, ...(patch.excludedDomains ? { excludedDomains: after.excludedDomains } : {}) }),
       }),
-    ]);
-  } catch (error) {
-    if (error instanceof TransactionRefused)
-      throw conflict('changed-meanwhile', 'Somebody changed this in the same moment. Read it again.');
-    throw error;
-  }
+    ],
+    () => conflict('changed-meanwhile', 'Somebody changed this in the same moment. Read it again.'),
+  );
   return after;
 }

@@ -4,8 +4,6 @@ import type { Viewer } from '../../core/member/viewer.ts';
 export type Call<Query = Record<string, unknown>, Body = unknown> = {
   /** For whom it is. Open routes have none and must not look. */
   viewer: Viewer;
-  /** Id of the API token the caller came with. */
-  token: string;
   params: Record<string, string>;
   query: Query;
   body: Body;

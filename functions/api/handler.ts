@@ -52,7 +52,6 @@ async function readCall(route: Route, params: Record<string, string>, viewer: Vi
   if (typeof query.cursor === 'string' && viewer) query.cursor = await openCursor(route, params, viewer, query.cursor);
   return {
     viewer: viewer as Viewer,
-    token: event.requestContext.authorizer?.lambda?.token ?? '',
     params,
     query,
     ...readBody(route, event),

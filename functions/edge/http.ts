@@ -34,7 +34,7 @@ function internal(error: unknown, event: HttpEvent): Problem {
 }
 
 /** RFC 9457. `type` is a stable URI; the documentation describes each code under it. */
-export function problemAnswer(problem: Problem, event: Pick<HttpEvent, 'rawPath'>): HttpResult {
+function problemAnswer(problem: Problem, event: Pick<HttpEvent, 'rawPath'>): HttpResult {
   const body = {
     type: `/docs#problem-${problem.code}`,
     title: problem.code.replaceAll('-', ' '),

@@ -641,7 +641,7 @@ describe('who sees dropbox mail (R-5, R-40, R-42)', () => {
       values: { ':s': 'deactivated' },
     });
     const [row] = await timeline(world, contact, ken);
-    expect((await readVisible(table, ken, row?.message ?? '')).isHolder).toBe(false);
+    expect((await readVisible(table, ken, row?.message ?? '')).copies.map(({ member }) => member)).toEqual(['mika']);
   });
 
   test("R-40: when set to follow the owner's sharing type (private, R-1), only the owner sees it, at once", async () => {
