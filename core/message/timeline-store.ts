@@ -46,7 +46,10 @@ async function visibleHolders(table: Table, viewer: Viewer, record: string): Pro
   return holders.filter(({ owner, channel }) => canSee(viewer, owner, channel, settings.get(owner) ?? OWN));
 }
 
-/** The next rows of all the holders' timelines together, `limit` of them unless there are no more. A mail that several hold stands at one position, and shows once. */
+/**
+ * The next rows of all the holders' timelines together, `limit` of them unless there are no more. A mail that several hold
+ * stands at one position, and shows once.
+ */
 async function mergePage(table: Table, viewer: Viewer, record: string, holders: Holder[], limit: number, after: string | undefined) {
   const pages = await Promise.all(
     holders.map(async ({ owner, channel }) => {
