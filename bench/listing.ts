@@ -104,7 +104,7 @@ async function fill(table: Table, { tenant, member }: Viewer): Promise<string[]>
       attachments: 1,
     });
     items.push({
-      ...copyKey(tenant, message, member),
+      ...copyKey(tenant, message, member, 'dropbox'),
       message,
       member,
       channel: 'dropbox',

@@ -44,7 +44,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     attachmentsOmitted,
   });
   if (!isNew) {
-    const copy = await readCopy(table, tenant, message, owner);
+    const copy = await readCopy(table, tenant, message, owner, CHANNEL);
     if (copy) return settledBefore(table, filing, stored, copy);
   }
   await joinThread(table, tenant, stored);

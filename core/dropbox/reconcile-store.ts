@@ -96,7 +96,7 @@ async function lookAt(room: Reconciliation, { key, modified }: Listed): Promise<
 
 /** The copy is this delivery's, and the mail is shown on the last of its records: that was the last thing to be written. */
 async function isFiled(table: Table, { id }: Delivery, { tenant, member }: Owner, message: string): Promise<boolean> {
-  const copy = await readCopy(table, tenant, message, member);
+  const copy = await readCopy(table, tenant, message, member, 'dropbox');
   if (copy?.delivery !== id) return false;
   const last = copy.records.at(-1);
   if (!last) return true;

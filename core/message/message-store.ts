@@ -55,11 +55,11 @@ export async function joinThread(table: Table, tenant: TenantId, { id, thread, r
 
 /** Settles which delivery filed the mail for its holder. The first one stands; answers it. Only timelines come after it. */
 export async function putCopy(table: Table, tenant: TenantId, copy: Copy): Promise<Copy> {
-  return (await table.putNew<Copy>({ ...copyKey(tenant, copy.message, copy.member), ...copy })) ?? copy;
+  return (await table.putNew<Copy>({ ...copyKey(tenant, copy.message, copy.member, copy.channel), ...copy })) ?? copy;
 }
 
-export function readCopy(table: Table, tenant: TenantId, message: string, member: string): Promise<Copy | undefined> {
-  return table.get<Copy>(copyKey(tenant, message, member));
+export function readCopy(table: Table, tenant: TenantId, message: string, member: string, channel: Channel): Promise<Copy | undefined> {
+  return table.get<Copy>(copyKey(tenant, message, member, channel));
 }
 
 /** A message with all its copies; undefined when there is none. */

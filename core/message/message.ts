@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { Channel } from '../table/keys.ts';
 
 /** A stored mail, once per tenant however many hold it. The bytes are the truth; this is what lists need. */
 export type Message = {
@@ -17,7 +18,7 @@ export type Message = {
 export type Copy = {
   message: string;
   member: string;
-  channel: 'dropbox';
+  channel: Channel;
   direction: 'sent' | 'received';
   receivedAt: string;
   /** The delivery that filed it: the same one again is a redelivery, another one a duplicate. */

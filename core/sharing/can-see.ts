@@ -22,6 +22,8 @@ export function canSee(viewer: Pick<Viewer, 'member'>, owner: string, channel: C
     case 'dropbox':
       // To BCC is to file on purpose: it goes with the record, also after its owner has left.
       return settings.dropboxVisibility === 'record' || shares(settings.sharing);
+    case 'mailbox':
+      return shares(settings.sharing);
     default:
       return unreachable(channel);
   }

@@ -8,6 +8,8 @@ import type { TenantId } from '../ids.ts';
  * | dropbox, by secret address      | A#sha256(address)       | DROPBOX                           |
  * | confirmation of a login address | C#sha256(code)          | CONFIRMATION                      |
  * | raw mail to be swept            | X#yyyy-mm-dd            | delivery                          |
+ * | account's place in the timetable| D#slot#shard            | tenant#member#account             |
+ * | how far the planner has come    | D#PLANNER               | ROUND                             |
  * | how far reconciling has come    | X#reconcile             | ROUND                             |
  * | tenant                          | T#t#                    | TENANT                            |
  * | the tenant's data key           | T#t#                    | KEY                               |
@@ -15,6 +17,12 @@ import type { TenantId } from '../ids.ts';
  * | member                          | T#t#U                   | member                            |
  * | API token                       | T#t#U#member            | K#token                           |
  * | activity entry                  | T#t#U#member            | A#id (sorts by time)              |
+ * | mail account                    | T#t#U#member            | X#account                         |
+ * | mail settings                   | T#t#U#member            | SETTINGS                          |
+ * | mail of a member's mailboxes    | T#t#O#member            | receivedAt#message                |
+ * | mail seen on a POP3 server      | T#t#X#account           | Y#sha256(unique id, occurrence)   |
+ * | poll of an account              | T#t#X#account           | P#id (sorts by time)              |
+ * | notice about an account         | T#t#X#account           | N#kind                            |
  * | held mail                       | T#t#U#member            | H#id (sorts by time)              |
  * | codes mailed lately             | T#t#U#member            | CODES                             |
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
@@ -29,20 +37,21 @@ import type { TenantId } from '../ids.ts';
  * | records of a module             | T#t#L#module            | record (sorts by time)            |
  * | words of records, for search    | T#t#S#module#xy         | word#record                       |
  * | message                         | T#t#M#message           | META                              |
- * | copy of a message: who holds it | T#t#M#message           | B#member                          |
+ * | copy of a message: who holds it | T#t#M#message           | B#member, of a mailbox B#member#m |
  * | message of a thread             | T#t#H#thread            | message                           |
  * | import                          | T#t#J                   | import                            |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`, so that an IAM condition on dynamodb:LeadingKeys can hold the line too.
- * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail.
+ * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail;
+ * `D#` by the planner, and by whoever changes when an account is polled.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
 
-/** How a mail came in: by the dropbox. Kept in keys, because sharing treats channels differently (R-40). */
-export type Channel = 'dropbox';
-const CHANNEL: Record<Channel, string> = { dropbox: 'd' };
+/** How a mail came in: by the dropbox, or from a mailbox. Kept in keys, because sharing treats them differently (R-40). */
+export type Channel = 'dropbox' | 'mailbox';
+const CHANNEL: Record<Channel, string> = { dropbox: 'd', mailbox: 'm' };
 
 export const dropboxKey = (addressHash: string): Key => ({ pk: `A#${addressHash}`, sk: 'DROPBOX' });
 export const confirmationKey = (codeHash: string): Key => ({ pk: `C#${codeHash}`, sk: 'CONFIRMATION' });
@@ -65,6 +74,31 @@ export const tokenKey = (t: TenantId, member: string, token: string): Key => ({ 
 export const activityKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `A#${id}` });
 export const heldKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `H#${id}` });
 export const codesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CODES' });
+
+export const mailAccountPrefix = 'X#';
+export const mailAccountKey = (t: TenantId, member: string, account: string): Key => ({
+  pk: memberPartition(t, member),
+  sk: `${mailAccountPrefix}${account}`,
+});
+export const mailSettingsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'SETTINGS' });
+
+export const ownMailPartition = (t: TenantId, member: string) => `T#${t}#O#${member}`;
+export const ownMailKey = (t: TenantId, member: string, receivedAt: string, message: string): Key => ({
+  pk: ownMailPartition(t, member),
+  sk: `${receivedAt}#${message}`,
+});
+
+export const accountPartition = (t: TenantId, account: string) => `T#${t}#X#${account}`;
+export const seenMailKey = (t: TenantId, account: string, hash: string): Key => ({ pk: accountPartition(t, account), sk: `Y#${hash}` });
+export const pollKey = (t: TenantId, account: string, id: string): Key => ({ pk: accountPartition(t, account), sk: `P#${id}` });
+export const accountNoticeKey = (t: TenantId, account: string, kind: string): Key => ({
+  pk: accountPartition(t, account),
+  sk: `N#${kind}`,
+});
+
+export const slotPartition = (slot: string) => `D#${slot}`;
+export const slotKey = (slot: string, account: string): Key => ({ pk: slotPartition(slot), sk: account });
+export const plannerKey: Key = { pk: 'D#PLANNER', sk: 'ROUND' };
 
 export const idempotencyKey = (t: TenantId, member: string, hash: string): Key => ({ pk: `T#${t}#I#${member}`, sk: hash });
 
@@ -111,7 +145,10 @@ export const wordKey = (t: TenantId, module: string, word: string, record: strin
 
 export const messagePartition = (t: TenantId, message: string) => `T#${t}#M#${message}`;
 export const messageKey = (t: TenantId, message: string): Key => ({ pk: messagePartition(t, message), sk: 'META' });
-export const copyKey = (t: TenantId, message: string, member: string): Key => ({ pk: messagePartition(t, message), sk: `B#${member}` });
+export const copyKey = (t: TenantId, message: string, member: string, channel: Channel): Key => ({
+  pk: messagePartition(t, message),
+  sk: channel === 'dropbox' ? `B#${member}` : `B#${member}#${CHANNEL[channel]}`,
+});
 
 export const threadPartition = (t: TenantId, thread: string) => `T#${t}#H#${thread}`;
 export const threadKey = (t: TenantId, thread: string, message: string): Key => ({ pk: threadPartition(t, thread), sk: message });

@@ -486,7 +486,7 @@ describe('when two mails are the same (R-32)', () => {
     const first = await arrives(world, same);
     // As if the first filing had been killed right after the message was written, and the sender removed before the next try.
     const [row] = await timeline(world, contact);
-    await table.delete(copyKey(world.tenant, row?.message ?? '', 'mika'));
+    await table.delete(copyKey(world.tenant, row?.message ?? '', 'mika', 'dropbox'));
     await table.delete(timelineKey(world.tenant, contact, 'mika', 'dropbox', row?.receivedAt ?? '', row?.message ?? ''));
     await table.update(dropboxKey(world.dropbox.hash), { update: 'SET senders = :none', values: { ':none': [] } });
     await ingest(room, first);
