@@ -1,5 +1,5 @@
 import type { TenantId } from '../ids.ts';
-import { type Table, TransactionRefused } from '../table/client.ts';
+import type { Table } from '../table/client.ts';
 import { mailAccountKey, seenMailKey } from '../table/keys.ts';
 
 /** A mail fetched from a mailbox and stored durably, on its way to be filed. What the poller puts into the inbound queue. */
@@ -47,34 +47,22 @@ export async function fixReceivedAt(table: Table, { tenant, account, seen, recei
 }
 
 /**
- * Notes what became of a delivery, and counts it for its account in the same transaction, so that a redelivery counts once.
- * The first word stands.
+ * Notes what became of a delivery; the first word stands. In the first sync it is counted for its owner to see: by a plain
+ * update, because transactions of fifty workers on one item would hinder each other. A worker killed between the two leaves the
+ * count one short; who ends the sync counts the lines themselves.
  */
 export async function settleSeen(table: Table, delivery: MailboxDelivery, outcome: SeenOutcome, message?: string): Promise<void> {
-  const { tenant, member, account, seen } = delivery;
-  const line = {
+  const { tenant, member, account, seen, receivedAt } = delivery;
+  const isNews = await table.update(seenMailKey(tenant, account, seen), {
     update: `SET outcome = :outcome, receivedAt = if_not_exists(receivedAt, :at)${message ? ', message = :message' : ''}`,
     condition: 'attribute_not_exists(outcome)',
-    values: { ':outcome': outcome, ':at': delivery.receivedAt, ...(message ? { ':message': message } : {}) },
-  };
-  if (!delivery.firstSync) {
-    await table.update(seenMailKey(tenant, account, seen), line);
-    return;
-  }
-  try {
-    await table.transact([
-      { update: seenMailKey(tenant, account, seen), with: line },
-      {
-        update: mailAccountKey(tenant, member, account),
-        with: {
-          update: 'SET sync.filed = sync.filed + :one',
-          condition: 'attribute_exists(pk)',
-          values: { ':one': 1 },
-        },
-      },
-    ]);
-  } catch (error) {
-    // Settled before; or the account is gone, and with it everything that is told of it.
-    if (!(error instanceof TransactionRefused)) throw error;
-  }
+    values: { ':outcome': outcome, ':at': receivedAt, ...(message ? { ':message': message } : {}) },
+  });
+  if (!isNews || !delivery.firstSync) return;
+  // An account removed meanwhile must not come back to life as a counter.
+  await table.update(mailAccountKey(tenant, member, account), {
+    update: 'SET sync.filed = sync.filed + :one',
+    condition: 'attribute_exists(pk)',
+    values: { ':one': 1 },
+  });
 }
