@@ -3,6 +3,7 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SESClient } from '@aws-sdk/client-ses';
 import { SQSClient } from '@aws-sdk/client-sqs';
+import type { TenantId } from '../core/ids.ts';
 import { JobQueue } from '../core/job/send.ts';
 import { MailBucket } from '../core/message/raw-mail.ts';
 import { Outbound } from '../core/outbound/send.ts';
@@ -19,6 +20,9 @@ export const mailBucket = /* @__PURE__ */ once(() => new MailBucket(new S3Client
 export const kms = /* @__PURE__ */ once(() => new KMSClient({}));
 export const keyId = () => nameOf('key');
 export const vault = /* @__PURE__ */ once(() => new Vault(kms(), table()));
+/** The table and the vault as a request of one tenant may reach them. */
+export const tableOf = (_tenant: TenantId) => table();
+export const vaultOf = (_tenant: TenantId) => vault();
 export const outbound = /* @__PURE__ */ once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
 export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('inbound')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));

@@ -90,13 +90,17 @@ export async function inviteAgain(table: Table, viewer: Viewer, id: string, now:
   return { member, code };
 }
 
-/** Takes an invitation up: the address is confirmed and the first token made, in one transaction. Throws `bad-code`. */
-export async function confirmMember(table: Table, code: string, tokenId: string, now: Date) {
+/**
+ * Takes an invitation up: the address is confirmed and the first token made, in one transaction. Whose invitation it is, only
+ * the code tells: it is read from `codes`, everything else from its tenant's table. Throws `bad-code`.
+ */
+export async function confirmMember(codes: Table, tableOf: (tenant: TenantId) => Table, code: string, tokenId: string, now: Date) {
   const bad = invalid('bad-code', 'This invitation is unknown, used, or older than seven days. Ask an administrator to invite you again.');
   const key = confirmationKey(sha256(code));
-  const confirmation = await table.get<Confirmation>(key);
+  const confirmation = await codes.get<Confirmation>(key);
   if (!confirmation || !isLive(confirmation, now)) throw bad;
   const { tenant, member: id } = confirmation;
+  const table = tableOf(tenant);
   const member = await table.get<Member>(memberKey(tenant, id));
   if (!member) throw bad;
   const at = now.toISOString();

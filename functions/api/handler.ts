@@ -4,7 +4,7 @@ import { once } from '../../core/member/idempotency-store.ts';
 import { isAdministrator, type Viewer } from '../../core/member/viewer.ts';
 import { badCursor } from '../../core/table/page.ts';
 import { readViewer } from '../../core/tenant/tenant-store.ts';
-import { table, vault } from '../connect.ts';
+import { tableOf, vaultOf } from '../connect.ts';
 import { type HttpEvent, type HttpResult, httpHandler } from '../edge/http.ts';
 import { log } from '../edge/log.ts';
 import type { Call, Reply } from './call.ts';
@@ -29,8 +29,9 @@ export const handler = httpHandler(async (event) => {
 
 async function readCaller(route: Route, event: HttpEvent): Promise<Viewer | undefined> {
   if (route.who === 'open') return undefined;
-  const { tenant, member } = event.requestContext.authorizer?.lambda ?? {};
-  const viewer = tenant && member ? await readViewer(table(), asTenantId(tenant), member) : undefined;
+  const { tenant: named, member } = event.requestContext.authorizer?.lambda ?? {};
+  const tenant = named && asTenantId(named);
+  const viewer = tenant && member ? await readViewer(tableOf(tenant), tenant, member) : undefined;
   if (!viewer)
     throw new Problem(401, 'unauthorised', 'Send a valid API token: Authorization: Bearer <token>.', {}, { 'WWW-Authenticate': 'Bearer' });
   return viewer;
@@ -76,7 +77,8 @@ async function runOnce(route: Route, call: Call, event: HttpEvent): Promise<Repl
   if (key.length < 1 || key.length > 200)
     throw invalid('bad-idempotency-key', 'An Idempotency-Key has 1 to 200 characters, such as a UUID.');
   const request = [event.rawPath, event.rawQueryString, event.body ?? ''].join('\n');
-  return once({ table: table(), vault: vault() }, call.viewer, key, request, call.now, () => operation(call));
+  const room = { table: tableOf(call.viewer.tenant), vault: vaultOf(call.viewer.tenant) };
+  return once(room, call.viewer, key, request, call.now, () => operation(call));
 }
 
 async function answer(route: Route, call: Call, reply: Reply): Promise<HttpResult> {
@@ -88,14 +90,14 @@ async function answer(route: Route, call: Call, reply: Reply): Promise<HttpResul
   // The schema is an allow-list: what it does not name never leaves, whatever an operation hands over.
   const body = route.returns.parse(reply.body) as { next?: string };
   if (typeof body.next === 'string' && route.query && 'cursor' in route.query.shape) {
-    body.next = await vault().seal(call.viewer.tenant, cursorPurpose(route, call.params, call.viewer), body.next);
+    body.next = await vaultOf(call.viewer.tenant).seal(call.viewer.tenant, cursorPurpose(route, call.params, call.viewer), body.next);
   }
   return { statusCode, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) };
 }
 
 /** A cursor is opaque and bound to tenant, viewer and list: it tells nothing, and cannot be carried elsewhere. */
 async function openCursor(route: Route, params: Record<string, string>, viewer: Viewer, cursor: string): Promise<string> {
-  const position = await vault().open(viewer.tenant, cursorPurpose(route, params, viewer), cursor);
+  const position = await vaultOf(viewer.tenant).open(viewer.tenant, cursorPurpose(route, params, viewer), cursor);
   if (position === undefined) throw badCursor();
   return position;
 }

@@ -10,7 +10,7 @@ import { listTimeline } from '../../../core/message/timeline-store.ts';
 import { listThread, readVisible, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
 import { findRecord } from '../../../core/record/record-store.ts';
-import { mailBucket, setting, table } from '../../connect.ts';
+import { mailBucket, setting, tableOf } from '../../connect.ts';
 import type { Call, Operation } from '../call.ts';
 
 const recordMail: Record<string, Operation> = Object.fromEntries(
@@ -25,19 +25,19 @@ const recordMail: Record<string, Operation> = Object.fromEntries(
 export const messageOperations = {
   ...recordMail,
   readMessage: async ({ viewer, params }: Call) => {
-    const visible = await readVisible(table(), viewer, params.messageId ?? '');
+    const visible = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
     return { body: fitted(await show(visible)) };
   },
   readThread: async ({ viewer, params }: Call) => {
-    const { message } = await readVisible(table(), viewer, params.messageId ?? '');
-    return { body: { items: (await listThread(table(), viewer, message.thread, MAX_THREAD_MAILS)).map(row) } };
+    const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
+    return { body: { items: (await listThread(tableOf(viewer.tenant), viewer, message.thread, MAX_THREAD_MAILS)).map(row) } };
   },
   downloadRaw: async ({ viewer, params }: Call) => {
-    const { message } = await readVisible(table(), viewer, params.messageId ?? '');
+    const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
     return { location: await mailBucket().link(await rawFor(viewer, message), `${message.id}.eml`, 'message/rfc822') };
   },
   downloadAttachment: async ({ viewer, params }: Call) => {
-    const { message } = await readVisible(table(), viewer, params.messageId ?? '');
+    const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
     if (message.attachmentsOmitted) {
       throw new Problem(
         410,
@@ -56,8 +56,8 @@ export const messageOperations = {
 } satisfies Record<string, Operation>;
 
 async function listMail(module: Module, { viewer, params, query }: Call<{ limit: number; cursor?: string }>) {
-  const record = await findRecord(table(), viewer, module, params.recordId ?? '');
-  const { items, next } = await listTimeline(table(), viewer, record.id, { limit: query.limit, after: query.cursor });
+  const record = await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '');
+  const { items, next } = await listTimeline(tableOf(viewer.tenant), viewer, record.id, { limit: query.limit, after: query.cursor });
   return { body: { items: items.map(row), next } };
 }
 
@@ -116,7 +116,7 @@ async function rawFor(viewer: Viewer, { rawKey, id }: Message): Promise<string> 
   const found = [...new Set(raw.match(dropboxAddresses())?.map((address) => address.toLowerCase()))];
   const own = new Set<string>();
   for (const address of found.slice(0, MAX_LOOKED_UP)) {
-    const dropbox = await findDropbox(table(), address);
+    const dropbox = await findDropbox(tableOf(viewer.tenant), address);
     if (dropbox?.tenant === viewer.tenant && dropbox.member === viewer.member) own.add(address);
   }
   if (own.size === found.length) return rawKey;

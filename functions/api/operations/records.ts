@@ -10,7 +10,7 @@ import { MODULES, type Module, parentField } from '../../../core/record/module.t
 import { type RecordInput, type RecordPatch, returned, type StoredRecord } from '../../../core/record/record.ts';
 import { createRecord, deleteRecord, findRecord, readRecords, updateRecord } from '../../../core/record/record-store.ts';
 import type { Page } from '../../../core/table/page.ts';
-import { importsQueue, mailBucket, table } from '../../connect.ts';
+import { importsQueue, mailBucket, tableOf } from '../../connect.ts';
 import type { Call, Operation, Reply } from '../call.ts';
 import { operationNames } from '../routes/records.ts';
 
@@ -19,9 +19,11 @@ type ListQuery = { limit: number; cursor?: string; q?: string; address?: string 
 /** What the routes of every module do, and those of imports. */
 export const recordOperations: Record<string, Operation> = {
   ...Object.assign({}, ...Object.keys(MODULES).map((module) => moduleOperations(module as Module))),
-  readImport: async ({ viewer, params }: Call) => ({ body: importView(await findImport(table(), viewer, params.importId ?? '')) }),
+  readImport: async ({ viewer, params }: Call) => ({
+    body: importView(await findImport(tableOf(viewer.tenant), viewer, params.importId ?? '')),
+  }),
   listImportReport: async ({ viewer, params, query }: Call<{ limit: number; cursor?: string; outcome?: ImportedLine['outcome'] }>) => {
-    const job = await findImport(table(), viewer, params.importId ?? '');
+    const job = await findImport(tableOf(viewer.tenant), viewer, params.importId ?? '');
     return { body: await listReport(mailBucket(), viewer, job, query) };
   },
 };
@@ -35,19 +37,20 @@ function moduleOperations(module: Module): Record<string, Operation> {
     },
     [names.create]: async ({ viewer, body, now }: Call<never, RecordInput>) => {
       const how = { id: newId(now), now, createdBy: { way: 'api', memberId: viewer.member } } as const;
-      const record = await createRecord(table(), viewer, module, body, how);
+      const record = await createRecord(tableOf(viewer.tenant), viewer, module, body, how);
       const reply = await one(viewer, record);
       return { ...reply, headers: { location: `/v1/${module}/${record.id}` } };
     },
-    [names.read]: async ({ viewer, params }: Call) => one(viewer, await findRecord(table(), viewer, module, params.recordId ?? '')),
+    [names.read]: async ({ viewer, params }: Call) =>
+      one(viewer, await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '')),
     [names.patch]: async ({ viewer, params, body, now, ifMatch }: Call<never, RecordPatch>) =>
-      one(viewer, await updateRecord(table(), viewer, module, params.recordId ?? '', body, { now, ifMatch })),
+      one(viewer, await updateRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '', body, { now, ifMatch })),
     [names.remove]: async ({ viewer, params, now, ifMatch }: Call) => {
-      await deleteRecord(table(), viewer, module, params.recordId ?? '', { now, ifMatch });
+      await deleteRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '', { now, ifMatch });
       return {};
     },
     [names.import]: async ({ viewer, body, mediaType, now }: Call<never, Uint8Array>) => {
-      const room = { table: table(), bucket: mailBucket(), queue: importsQueue() };
+      const room = { table: tableOf(viewer.tenant), bucket: mailBucket(), queue: importsQueue() };
       const job = await startImport(room, viewer, module, { id: newId(now), type: mediaType as ImportType, bytes: body, now });
       return { body: importView(job), headers: { location: `/v1/imports/${job.id}` } };
     },
@@ -60,12 +63,13 @@ async function list(module: Module, viewer: Viewer, query: ListQuery): Promise<P
   if ([query.q, query.address, parentId].filter((filter) => filter !== undefined).length > 1) {
     throw invalid('one-filter', 'Send one filter at a time: these cannot be combined.');
   }
-  if (query.q !== undefined) return searchRecords(table(), viewer, module, query.q, query);
-  if (parent && typeof parentId === 'string') return listChildren(table(), viewer, module, { module: parent.module, id: parentId }, query);
-  if (query.address === undefined) return listRecords(table(), viewer, module, query);
+  if (query.q !== undefined) return searchRecords(tableOf(viewer.tenant), viewer, module, query.q, query);
+  if (parent && typeof parentId === 'string')
+    return listChildren(tableOf(viewer.tenant), viewer, module, { module: parent.module, id: parentId }, query);
+  if (query.address === undefined) return listRecords(tableOf(viewer.tenant), viewer, module, query);
   const address = normaliseAddress(query.address);
   if (!address) throw invalid('invalid-address', 'Give a whole mail address, such as hanako@example.com.');
-  return { items: await findByAddress(table(), viewer, module, address) };
+  return { items: await findByAddress(tableOf(viewer.tenant), viewer, module, address) };
 }
 
 async function one(viewer: Viewer, record: StoredRecord): Promise<Reply> {
@@ -76,7 +80,9 @@ async function one(viewer: Viewer, record: StoredRecord): Promise<Reply> {
 /** Records as answers. A possible duplicate (R-22) is named only to who may see it. */
 async function shown(viewer: Viewer, records: StoredRecord[]) {
   const ids = [...new Set(records.flatMap((record) => record.possibleDuplicateOf ?? []))];
-  const others = (await readRecords(table(), viewer.tenant, ids)).filter((other) => other !== undefined && mayRead(viewer, other));
+  const others = (await readRecords(tableOf(viewer.tenant), viewer.tenant, ids)).filter(
+    (other) => other !== undefined && mayRead(viewer, other),
+  );
   return records.map((record) =>
     returned(
       record,
