@@ -19,6 +19,7 @@ export const resources = {
   table: { kind: 'table', ...tableDefinition },
   /**
    * `raw/`: mail as SES stored it, kept as long as its message; what was not filed is swept after 30 days (R-12).
+   * `t/<tenant>/mail/<account>/`: mail as it was fetched from a mailbox, likewise.
    * `t/<tenant>/`: what the product made: extracted attachments, imports and their reports.
    */
   mail: { kind: 'bucket' },
@@ -120,7 +121,7 @@ export const functions = {
     memory: 1769,
     uses: [
       { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem'], prefixes: ['T#*', 'A#*', 'X#*'] },
-      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
     ],
     threads: [parseThread],
   },
@@ -131,7 +132,7 @@ export const functions = {
     memory: 512,
     uses: [
       { on: 'table', actions: ['GetItem', 'Query', 'DeleteItem'], prefixes: ['T#*', 'X#*'] },
-      { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*'] },
+      { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*', 't/*'] },
     ],
   },
   'reconcile-raw-mail': {

@@ -1,21 +1,6 @@
-import type { TenantId } from '../ids.ts';
 import type { Table } from '../table/client.ts';
 import { mailAccountKey, seenMailKey } from '../table/keys.ts';
-
-/** A mail fetched from a mailbox and stored durably, on its way to be filed. What the poller puts into the inbound queue. */
-export type MailboxDelivery = {
-  tenant: TenantId;
-  member: string;
-  account: string;
-  /** Hash of its unique id on the server and its occurrence: its place in the ledger. */
-  seen: string;
-  rawKey: string;
-  rawSize: number;
-  /** When the poll took it: a proposal, the first one to be written down stands. */
-  receivedAt: string;
-  /** Fetched by the account's first sync, whose progress counts it. */
-  firstSync?: true;
-};
+import type { MailboxDelivery } from './mailbox-delivery.ts';
 
 /**
  * A line of an account's ledger: a mail that was seen on its server. Written when the mail is stored and queued, never
@@ -32,8 +17,9 @@ export type SeenMail = {
 };
 
 /**
- * `duplicate`: its owner held it already. `held`: it could not be read; its bytes are kept. `not-kept`: it concerns no record,
- * and policy says to store only what does; so it is never deleted from the server. `skipped`: older than the account's `since`.
+ * `filed` and `duplicate` (its owner held it already) are durable: these alone may be deleted from the server (R-36). `held`: it
+ * could not be read, its bytes are kept for thirty days. `too-large`: only its header is. `not-kept`: it concerns no record, and
+ * policy says to store only what does. `skipped`: older than the account's `since`.
  */
 export type SeenOutcome = 'filed' | 'duplicate' | 'held' | 'not-kept' | 'skipped' | 'too-large';
 
@@ -47,7 +33,7 @@ export async function fixReceivedAt(table: Table, { tenant, account, seen, recei
 }
 
 /**
- * Notes what became of a delivery; the first word stands. In the first sync it is counted for its owner to see: by a plain
+ * Notes what became of a delivery; the first word stands, but for a held mail that a replay has filed. In the first sync it is counted for its owner to see: by a plain
  * update, because transactions of fifty workers on one item would hinder each other. A worker killed between the two leaves the
  * count one short; who ends the sync counts the lines themselves.
  */
@@ -55,8 +41,8 @@ export async function settleSeen(table: Table, delivery: MailboxDelivery, outcom
   const { tenant, member, account, seen, receivedAt } = delivery;
   const isNews = await table.update(seenMailKey(tenant, account, seen), {
     update: `SET outcome = :outcome, receivedAt = if_not_exists(receivedAt, :at)${message ? ', message = :message' : ''}`,
-    condition: 'attribute_not_exists(outcome)',
-    values: { ':outcome': outcome, ':at': receivedAt, ...(message ? { ':message': message } : {}) },
+    condition: 'attribute_not_exists(outcome) OR (outcome = :held AND :outcome <> :held)',
+    values: { ':held': 'held', ':outcome': outcome, ':at': receivedAt, ...(message ? { ':message': message } : {}) },
   });
   if (!isNews || !delivery.firstSync) return;
   // An account removed meanwhile must not come back to life as a counter.

@@ -15,7 +15,9 @@ export type HeldReason =
   | 'no-permission'
   | 'nothing-to-file'
   | 'unreadable'
-  | 'failed';
+  | 'failed'
+  /** Of a mailbox: over the limit for one mail, so only its header was fetched. */
+  | 'too-large';
 
 /** What a mail's owner vouches for by replaying it: that they sent it, though the receiver could not tell. */
 export type Vouched = { vouched: boolean };

@@ -1,10 +1,11 @@
 import * as z from 'zod';
+import type { MailboxDelivery } from '../account/mailbox-delivery.ts';
 import { auditEntry } from '../audit/audit-store.ts';
 import { conflict, notFound } from '../errors.ts';
 import { ID, type TenantId } from '../ids.ts';
 import { HELD_DAYS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
-import type { Delivery } from '../message/delivery.ts';
+import type { Delivery, Parcel } from '../message/delivery.ts';
 import { isLive, type Table, ttlAfter } from '../table/client.ts';
 import { heldKey, memberPartition } from '../table/keys.ts';
 import { filledPage, type Page } from '../table/page.ts';
@@ -16,9 +17,11 @@ export type Held = {
   /** `filed` and `discarded` ones stay, out of sight: a late redelivery must not hold the mail again. */
   state: 'held' | 'replaying' | 'filed' | 'discarded';
   reason: HeldReason;
-  delivery: Delivery;
-  /** Which dropbox it was sent to. */
-  dropbox: string;
+  /** Where its bytes lie; all of it, with envelope and verdicts, when it was sent to a dropbox. */
+  delivery: Delivery | Parcel;
+  /** Which dropbox it was sent to; or how it was fetched from a mailbox. */
+  dropbox?: string;
+  mailbox?: MailboxDelivery;
   receivedAt: string;
   subject: string;
   from: string[];

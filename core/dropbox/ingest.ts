@@ -2,6 +2,7 @@ import { stableId, type TenantId } from '../ids.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Delivery } from '../message/delivery.ts';
+import { fileMail } from '../message/file-mail.ts';
 import { messageIdOf, threadOf } from '../message/identity.ts';
 import type { ParsedMail } from '../message/parsed-mail.ts';
 import { ownMark } from '../outbound/send.ts';
@@ -11,7 +12,6 @@ import { readSettings } from '../tenant/tenant-store.ts';
 import { type Activity, putActivity, putFirstActivity } from './activity-store.ts';
 import type { Dropbox } from './dropbox.ts';
 import { findDropbox } from './dropbox-store.ts';
-import { fileMail } from './file-mail.ts';
 import { gate, type HeldReason } from './gate.ts';
 import { type Held, hold, settleReplay } from './held-store.ts';
 import { planTies } from './plan-ties.ts';
@@ -66,9 +66,10 @@ export async function ingest(room: Mailroom, delivery: Delivery): Promise<Outcom
 export async function ingestHeld(room: Mailroom, tenant: TenantId, member: string, held: Held): Promise<Outcome | undefined> {
   const owner = await room.table.get<Member>(memberKey(tenant, member));
   const dropbox = owner?.dropbox ? await room.table.get<Dropbox>(dropboxKey(owner.dropbox)) : undefined;
-  if (!dropbox) return undefined;
-  const raw = await room.readRaw(held.delivery.rawKey);
-  const found = { delivery: held.delivery, dropbox, raw: raw ?? new Uint8Array(), mail: raw && (await room.readMail(raw)), held: held.id };
+  const { delivery } = held;
+  if (!dropbox || !('verdicts' in delivery)) return undefined;
+  const raw = await room.readRaw(delivery.rawKey);
+  const found = { delivery, dropbox, raw: raw ?? new Uint8Array(), mail: raw && (await room.readMail(raw)), held: held.id };
   const { outcome, reason } = await takeIn(room, found);
   return { recipient: '', outcome, reason };
 }
@@ -110,17 +111,26 @@ async function takeIn(room: Mailroom, found: Case): Promise<Omit<Settled, 'recip
   }
   const message = messageIdOf(dropbox.tenant, mail, raw);
   const thread = threadOf(dropbox.tenant, mail, message);
-  const activity = { ...activityOf(found), skipped: plan.skipped.length > 0 ? plan.skipped : undefined };
+  const skipped = plan.skipped.length > 0 ? plan.skipped : undefined;
   const filed = await fileMail(room.table, {
     tenant: dropbox.tenant,
     owner: dropbox.member,
+    channel: 'dropbox',
+    // Whoever is registered is in From, and to BCC is to have sent it (BCC-24, R-40).
+    direction: 'sent',
     delivery,
     mail,
     rawSize: raw.length,
     message,
     thread,
-    plan,
-    activity,
+    ...plan,
+    tell: ({ outcome, ...told }) =>
+      putActivity(room.table, dropbox.tenant, dropbox.member, {
+        ...activityOf(found),
+        skipped: outcome === 'duplicate' ? undefined : skipped,
+        outcome,
+        ...told,
+      }),
   });
   if (held) await settleReplay(room.table, dropbox.tenant, dropbox.member, held);
   return { ...filed, owner: ownerOf(found) };

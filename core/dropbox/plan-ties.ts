@@ -41,7 +41,7 @@ export async function planTies(
 
 function decide(plan: Plan, owner: Viewer, dropbox: Dropbox, mail: ParsedMail, recipient: Recipient, match: AddressMatch): void {
   const skip = (reason: Plan['skipped'][number]['reason']) => plan.skipped.push({ address: recipient.address, reason });
-  if (match.isMember) {
+  if (match.members.length > 0) {
     skip('colleague');
     return;
   }

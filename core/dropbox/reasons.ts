@@ -1,4 +1,4 @@
-import { CODE_MINUTES, HELD_DAYS } from '../limits.ts';
+import { CODE_MINUTES, HELD_DAYS, MAX_MAIL_BYTES } from '../limits.ts';
 
 /** Why a mail was held, ignored or passed over, in words, and what its owner can do. By the reason's code. */
 const EXPLANATIONS: Record<string, string> = {
@@ -16,6 +16,7 @@ const EXPLANATIONS: Record<string, string> = {
     'None of its To and CC addresses is a customer: colleagues, excluded domains, no-reply addresses and the dropbox itself never are, and CC addresses are only matched, not created. Create the record, then replay it.',
   unreadable: `Its structure is broken or built to overwhelm a parser, so it could not be read. Its raw source is kept for ${HELD_DAYS} days; replay it after an update of this product.`,
   failed: 'It could not be processed, several times in a row. We have been alerted. Replay it later.',
+  'too-large': `It is larger than ${MAX_MAIL_BYTES / 1024 / 1024} MB, so only its header was fetched. It is still in your mailbox: read it there.`,
   'unknown-recipient': 'It was sent to a dropbox address that is no longer yours. Use the present address from your settings.',
   'own-mail': 'It was sent by this product itself, which never files its own mail.',
 };

@@ -111,7 +111,7 @@ async function heal(room: Reconciliation, delivery: Delivery): Promise<string> {
 
 /** Whatever became of it but a filing is noted for the sweep, under the day its thirty days end. */
 async function isNoted(table: Table, id: string, modified: string): Promise<boolean> {
-  const days = new Set([modified, new Date(Date.parse(modified) - SLACK_MS).toISOString()].map(sweepDayOf));
+  const days = new Set([modified, new Date(Date.parse(modified) - SLACK_MS).toISOString()].map((at) => sweepDayOf(at)));
   for (const day of days) if (await table.get(sweepKey(day, id), { consistent: false })) return true;
   return false;
 }

@@ -1,6 +1,6 @@
 import type { TenantId } from '../ids.ts';
 import { HELD_DAYS } from '../limits.ts';
-import type { Delivery } from '../message/delivery.ts';
+import type { Parcel } from '../message/delivery.ts';
 import type { Message } from '../message/message.ts';
 import type { Table } from '../table/client.ts';
 import { activityKey, messageKey, sweepKey, sweepPartition } from '../table/keys.ts';
@@ -10,22 +10,22 @@ import type { Activity } from './activity-store.ts';
  * Whom a raw mail was for: their activity says what became of it. `message` is what it would be filed as, if it could be
  * read: a colleague's filing of the same mail, or one that was broken off, may point to these bytes.
  */
-export type RawOwner = { tenant: TenantId; member: string; activity: string; message?: string };
+export type RawOwner = { tenant: TenantId; member: string; activity?: string; message?: string };
 type Sweep = { delivery: string; rawKey: string; owners: RawOwner[] };
 
 const DAY_MS = 86_400_000;
 /** Days looked back: a schedule that failed for a week loses nothing. */
 const LOOK_BACK_DAYS = 7;
 
-/** Notes that nobody's message needs this raw mail now, to be looked at again when its thirty days are over (R-12). */
-export async function sweepLater(table: Table, delivery: Delivery, owners: RawOwner[]): Promise<void> {
-  const day = sweepDayOf(delivery.receivedAt);
+/** Notes that nobody's message needs this raw mail now, to be looked at again when its days are over: thirty for a replay (R-12). */
+export async function sweepLater(table: Table, delivery: Parcel, owners: RawOwner[], days = HELD_DAYS): Promise<void> {
+  const day = sweepDayOf(delivery.receivedAt, days);
   const sweep: Sweep = { delivery: delivery.id, rawKey: delivery.rawKey, owners };
   await table.put({ ...sweepKey(day, delivery.id), ...sweep });
 }
 
-/** The day a mail that came then is looked at again: its thirty days are over. */
-export const sweepDayOf = (receivedAt: string) => dayOf(Date.parse(receivedAt) + (HELD_DAYS + 1) * DAY_MS);
+/** The day a mail that came then is looked at again: its days are over. */
+export const sweepDayOf = (receivedAt: string, days = HELD_DAYS) => dayOf(Date.parse(receivedAt) + (days + 1) * DAY_MS);
 
 /** Deletes the raw mail whose time is over and that no message points to (a replay may have filed it meanwhile). */
 export async function sweepRawMail(
@@ -50,8 +50,8 @@ export async function sweepRawMail(
 
 async function isUsed(table: Table, { rawKey, owners }: Sweep): Promise<boolean> {
   for (const { tenant, member, activity, message } of owners) {
-    const entry = await table.get<Activity>(activityKey(tenant, member, activity));
-    for (const id of new Set([message, entry?.message])) {
+    const entry = activity && (await table.get<Activity>(activityKey(tenant, member, activity)));
+    for (const id of new Set([message, entry ? entry.message : undefined])) {
       const stored = id && (await table.get<Message>(messageKey(tenant, id)));
       if (stored && stored.rawKey === rawKey) return true;
     }

@@ -13,5 +13,8 @@ export type Delivery = {
   verdicts: Verdicts;
 };
 
+/** What filing needs of a delivery, from wherever it came. */
+export type Parcel = Pick<Delivery, 'id' | 'rawKey' | 'receivedAt'>;
+
 export type Verdict = 'PASS' | 'FAIL' | 'GRAY' | 'PROCESSING_FAILED' | 'DISABLED';
 export type Verdicts = { spam: Verdict; virus: Verdict; spf: Verdict; dkim: Verdict; dmarc: Verdict };

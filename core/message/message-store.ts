@@ -6,12 +6,13 @@ import {
   holderKey,
   messageKey,
   messagePartition,
+  ownMailKey,
   recordAddressKey,
   threadKey,
   threadPartition,
   timelineKey,
 } from '../table/keys.ts';
-import type { Copy, Message, TimelineEntry } from './message.ts';
+import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 
 /** A record, and the address it was found by. */
 type Tie = { record: string; module: string; address: string };
@@ -25,8 +26,16 @@ export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, owner
   await table.update(recordAddressKey(tenant, tie.address, tie.module, tie.record), {
     update: 'ADD holders :owner',
     condition: 'attribute_exists(pk)',
-    values: { ':owner': new Set([owner]) },
+    values: { ':owner': new Set([holderMark(owner, channel)]) },
   });
+}
+
+/** How an owner is named beside an address for mail that came in this way. */
+export const holderMark = (owner: string, channel: Channel) => (channel === 'dropbox' ? owner : `${owner}#${channel}`);
+
+/** Lists a mail among those of its owner's mailboxes. */
+export async function putOwnMail(table: Table, tenant: TenantId, entry: OwnMailEntry): Promise<void> {
+  await table.put({ ...ownMailKey(tenant, entry.owner, entry.receivedAt, entry.message), ...entry });
 }
 
 export async function putTimelineEntry(

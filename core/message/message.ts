@@ -41,6 +41,9 @@ export type TimelineEntry = {
   attachmentsOmitted?: true;
 };
 
+/** A row of its owner's own list: with the records it is tied to; none is a mail "Not in CRM" (ASC-2). */
+export type OwnMailEntry = TimelineEntry & { records: { module: string; id: string }[] };
+
 export const timelineReturned = z.object({
   id: z.string(),
   receivedAt: z.string().meta({ description: 'When this system received it: the order of the list (R-34)' }),
@@ -53,6 +56,12 @@ export const timelineReturned = z.object({
   attachments: z.number(),
   attachmentsOmitted: z.boolean().optional(),
   owner: z.string(),
+});
+
+export const ownMailReturned = timelineReturned.extend({
+  records: z.array(z.object({ module: z.string(), id: z.string() })).meta({
+    description: 'Those it is tied to, at most three of them and as far as you may read them; none is a mail that is not in the CRM',
+  }),
 });
 
 const addressReturned = z.object({ address: z.string(), name: z.string() });

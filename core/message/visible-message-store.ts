@@ -4,8 +4,9 @@ import { mayRead } from '../record/access.ts';
 import type { StoredRecord } from '../record/record.ts';
 import { canSee } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { recordKey, timelineKey } from '../table/keys.ts';
-import type { Copy, Message, TimelineEntry } from './message.ts';
+import { ownMailKey, ownMailPartition, recordKey, timelineKey } from '../table/keys.ts';
+import type { Page } from '../table/page.ts';
+import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 import { readMessage, readThread } from './message-store.ts';
 import { OWN, ownerSettings } from './timeline-store.ts';
 
@@ -39,6 +40,18 @@ export async function listThread(table: Table, viewer: Viewer, thread: string, l
   return entries;
 }
 
+/**
+ * A page of the mail of the viewer's own mailboxes, newest receipt first (R-34), each with its records as far as the viewer may
+ * read them now. `after` is the position of the last row before.
+ */
+export async function listOwnMail(table: Table, viewer: Viewer, page: { limit: number; after?: string }): Promise<Page<OwnMailEntry>> {
+  const pk = ownMailPartition(viewer.tenant, viewer.member);
+  const { items, more } = await table.page<OwnMailEntry & { sk: string }>({ pk, limit: page.limit, after: page.after, descending: true });
+  const readable = await readableRecords(table, viewer, items);
+  const shown = items.map((entry) => ({ ...entry, records: entry.records.filter(({ id }) => readable.has(id)) }));
+  return { items: shown, next: more ? items.at(-1)?.sk : undefined };
+}
+
 async function seenBy(
   table: Table,
   viewer: Viewer,
@@ -57,19 +70,27 @@ async function seenBy(
   );
   if (seen.length === 0) return undefined;
   const records = new Map(seen.flatMap((copy) => copy.records.filter(({ id }) => readable.has(id)).map((record) => [record.id, record])));
+  // The viewer's own copy speaks for the mail when they have one.
+  seen.sort((a, b) => Number(b.member === viewer.member) - Number(a.member === viewer.member));
   return { message, copies: seen, records: [...records.values()] };
 }
 
-async function readableRecords(table: Table, viewer: Viewer, copies: Copy[]): Promise<Set<string>> {
+async function readableRecords(table: Table, viewer: Viewer, copies: Pick<Copy, 'records'>[]): Promise<Set<string>> {
   const ids = [...new Set(copies.flatMap((copy) => copy.records.map(({ id }) => id)))];
   const records = ids.length > 0 ? await table.getMany<StoredRecord>(ids.map((id) => recordKey(viewer.tenant, id))) : [];
   return new Set(ids.filter((_, i) => records[i] && mayRead(viewer, records[i])));
 }
 
-/** The row of a message in lists: it stands on the timeline of each record it is tied to, also of one that is gone. */
-async function entryOf(table: Table, viewer: Viewer, { message, copies }: VisibleMessage): Promise<TimelineEntry | undefined> {
+/**
+ * The row of a message in lists: it stands on the timeline of each record it is tied to, also of one that is gone, and in the
+ * own list of who fetched it from a mailbox.
+ */
+async function entryOf(table: Table, { tenant, member }: Viewer, { message, copies }: VisibleMessage): Promise<TimelineEntry | undefined> {
   const [copy] = copies;
-  const record = copy?.records[0];
-  if (!copy || !record) return undefined;
-  return table.get<TimelineEntry>(timelineKey(viewer.tenant, record.id, copy.member, copy.channel, copy.receivedAt, message.id));
+  if (!copy) return undefined;
+  if (copy.channel === 'mailbox' && copy.member === member) {
+    return table.get<TimelineEntry>(ownMailKey(tenant, member, copy.receivedAt, message.id));
+  }
+  const [record] = copy.records;
+  return record && table.get<TimelineEntry>(timelineKey(tenant, record.id, copy.member, copy.channel, copy.receivedAt, message.id));
 }

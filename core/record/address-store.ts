@@ -18,7 +18,8 @@ export type AddressLink = {
   holders?: Set<string>;
 };
 
-export type AddressMatch = { address: string; isMember: boolean; records: AddressLink[] };
+/** `members`: whose login address it is, or who has proved to send from it. */
+export type AddressMatch = { address: string; members: string[]; records: AddressLink[] };
 
 /**
  * Who claims an address in a module: the ids of its records, parted by a space. The first is the holder of the claim,
@@ -34,14 +35,14 @@ export async function matchAddress(
   address: string,
   options: { consistent?: boolean } = {},
 ): Promise<AddressMatch> {
-  const items = await table.all<AddressLink & { sk: string }>({
+  const items = await table.all<AddressLink & { sk: string; member?: string }>({
     pk: addressPartition(tenant, address),
     consistent: options.consistent ?? false,
   });
   return {
     address,
     // A login address (`U`), or one a member has proved to send from (`U#member`).
-    isMember: items.some((item) => item.sk.startsWith('U')),
+    members: items.flatMap(({ sk, member }) => (sk === 'U' ? (member ?? '') : sk.startsWith('U#') ? sk.slice(2) : [])),
     records: items
       .filter((item) => item.sk.startsWith('R#'))
       .sort(newestFirst)

@@ -14,6 +14,8 @@ export type Tenant = {
   recordAccess: Partial<Record<Module, z.infer<typeof recordAccess>>>;
   /** Domains that the dropbox never matches nor creates for (R-4); their subdomains too. */
   excludedDomains: string[];
+  /** Mail of members' mailboxes is kept only when it concerns a record. */
+  storeOnlyRecordMail?: boolean;
   createdAt: string;
   version: number;
 };

@@ -96,6 +96,7 @@ export const cells: Record<string, Cell> = {
   ...Object.assign({}, ...Object.keys(MODULES).map((module) => moduleCells(module as Module))),
   readImport: { thing: 'import', seen: 'owner-and-administrators' },
   listImportReport: { thing: 'import', seen: 'owner-and-administrators' },
+  listOwnMail: {},
   listLeadsMessages: { thing: 'lead', seen: SEEN.leads },
   listContactsMessages: { thing: 'contact', seen: SEEN.contacts },
   // The mails of this world hang on leads, so they are seen by who sees those.

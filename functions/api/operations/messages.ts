@@ -3,11 +3,11 @@ import { notFound, Problem } from '../../../core/errors.ts';
 import { MAX_ANSWER_BYTES, MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
 import { sanitiseHtml } from '../../../core/message/html.ts';
-import type { Message, TimelineEntry } from '../../../core/message/message.ts';
+import type { Copy, TimelineEntry } from '../../../core/message/message.ts';
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
 import type { MailAddress } from '../../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../../core/message/timeline-store.ts';
-import { listThread, readVisible, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
+import { listOwnMail, listThread, readVisible, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
 import { findRecord } from '../../../core/record/record-store.ts';
 import { mailBucket, setting, tableOf } from '../../connect.ts';
@@ -24,17 +24,21 @@ const recordMail: Record<string, Operation> = Object.fromEntries(
 
 export const messageOperations = {
   ...recordMail,
+  listOwnMail: async ({ viewer, query }: Call<{ limit: number; cursor?: string }>) => {
+    const { items, next } = await listOwnMail(tableOf(viewer.tenant), viewer, { limit: query.limit, after: query.cursor });
+    return { body: { items: items.map(row), next } };
+  },
   readMessage: async ({ viewer, params }: Call) => {
     const visible = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
-    return { body: fitted(await show(visible)) };
+    return { body: fitted(await show(viewer, visible)) };
   },
   readThread: async ({ viewer, params }: Call) => {
     const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
     return { body: { items: (await listThread(tableOf(viewer.tenant), viewer, message.thread, MAX_THREAD_MAILS)).map(row) } };
   },
   downloadRaw: async ({ viewer, params }: Call) => {
-    const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
-    return { location: await mailBucket().link(await rawFor(viewer, message), `${message.id}.eml`, 'message/rfc822') };
+    const visible = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
+    return { location: await mailBucket().link(await rawFor(viewer, visible), `${visible.message.id}.eml`, 'message/rfc822') };
   },
   downloadAttachment: async ({ viewer, params }: Call) => {
     const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
@@ -61,10 +65,11 @@ async function listMail(module: Module, { viewer, params, query }: Call<{ limit:
   return { body: { items: items.map(row), next } };
 }
 
-async function show({ message, copies, records }: VisibleMessage) {
+async function show(viewer: Viewer, { message, copies, records }: VisibleMessage) {
   const mail = await readable(() => rawOf(message.rawKey).then(parseMail));
   const html = mail.html === undefined ? undefined : sanitiseHtml(mail.html, { messageId: message.id, attachments: mail.attachments });
   const attachments = message.attachmentsOmitted ? [] : mail.attachments;
+  const isSender = isSentBy(viewer, copies);
   return {
     ...message,
     ...mail,
@@ -73,7 +78,7 @@ async function show({ message, copies, records }: VisibleMessage) {
     to: withoutDropboxes(mail.to),
     cc: withoutDropboxes(mail.cc),
     replyTo: withoutDropboxes(mail.replyTo),
-    headers: mail.headers.map(([name, value]) => [name, blot(value)]),
+    headers: mail.headers.filter(([name]) => isSender || !BLIND.test(name)).map(([name, value]) => [name, blot(value)]),
     subject: blot(mail.subject),
     text: blot(mail.text.slice(0, MAX_TEXT_CHARS)),
     textTruncated: mail.text.length > MAX_TEXT_CHARS ? true : undefined,
@@ -108,18 +113,34 @@ async function rawOf(key: string): Promise<Uint8Array> {
 }
 
 /**
- * Where the raw source lies for this viewer: as it came, unless others' dropbox addresses stand in it (Received headers name
- * them); then a copy in which those are blotted out.
+ * The bytes may be those that the sender's own mailbox gave, with the BCC that RFC 5322 3.6.3 keeps from everybody else: one
+ * message is stored for all who hold it (R-31).
  */
-async function rawFor(viewer: Viewer, { rawKey, id }: Message): Promise<string> {
-  const raw = Buffer.from(await rawOf(rawKey)).toString('latin1');
+const BLIND = /^(?:resent-)?bcc$/i;
+const isSentBy = (viewer: Viewer, copies: Copy[]) =>
+  copies.some(({ member, direction }) => member === viewer.member && direction === 'sent');
+
+/** The raw source without its BCC fields, their folded lines included. */
+function withoutBlind(raw: string): string {
+  const end = raw.search(/\r?\n\r?\n/);
+  const head = end < 0 ? raw : raw.slice(0, end + 2);
+  return head.replace(/^(?:resent-)?bcc[ \t]*:.*(?:\r?\n[ \t].*)*(?:\r?\n|$)/gim, '') + raw.slice(head.length);
+}
+
+/**
+ * Where the raw source lies for this viewer: as it came, unless others' dropbox addresses stand in it (Received headers name
+ * them), or a BCC that is not theirs; then a copy without those.
+ */
+async function rawFor(viewer: Viewer, { message: { rawKey, id }, copies }: VisibleMessage): Promise<string> {
+  const whole = Buffer.from(await rawOf(rawKey)).toString('latin1');
+  const raw = isSentBy(viewer, copies) ? whole : withoutBlind(whole);
   const found = [...new Set(raw.match(dropboxAddresses())?.map((address) => address.toLowerCase()))];
   const own = new Set<string>();
   for (const address of found.slice(0, MAX_LOOKED_UP)) {
     const dropbox = await findDropbox(tableOf(viewer.tenant), address);
     if (dropbox?.tenant === viewer.tenant && dropbox.member === viewer.member) own.add(address);
   }
-  if (own.size === found.length) return rawKey;
+  if (own.size === found.length && raw === whole) return rawKey;
   const key = `t/${viewer.tenant}/shown/${id}/${viewer.member}`;
   const shown = raw.replace(dropboxAddresses(), (address) => (own.has(address.toLowerCase()) ? address : blot(address)));
   await mailBucket().write(key, Buffer.from(shown, 'latin1'), 'message/rfc822');

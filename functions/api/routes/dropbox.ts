@@ -158,8 +158,9 @@ export const dropboxRoutes: Route[] = [
     operation: 'replayHeld',
     tag: 'Held mail',
     summary: 'Take it in again, by your settings as they are now',
-    description: 'You vouch for having sent it, so SPF, DKIM, DMARC and spam are not asked again. The activity list shows what came of it.',
-    who: 'dropbox',
+    description:
+      'You vouch for having sent what came to your dropbox, so SPF, DKIM, DMARC and spam are not asked again. The activity list shows what came of it; a mail of a mailbox appears in GET /v1/mail.',
+    who: 'member',
     returns: heldReturned,
     status: 202,
     problems: ['changed-meanwhile'],

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { messageReturned, timelineReturned } from '../../../core/message/message.ts';
+import { messageReturned, ownMailReturned, timelineReturned } from '../../../core/message/message.ts';
 import { MODULES } from '../../../core/record/module.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
@@ -25,6 +25,18 @@ export const messageRoutes: Route[] = [
   ...recordMail,
   {
     method: 'GET',
+    path: '/v1/mail',
+    operation: 'listOwnMail',
+    tag: 'Mail',
+    summary: 'All mail of your own mailboxes, newest first',
+    description: 'Yours alone to see in this list, also what concerns no record of the CRM: that has no `records`.',
+    who: 'member',
+    query: pageQuery,
+    returns: pageOf(ownMailReturned),
+    problems: ['bad-cursor'],
+  },
+  {
+    method: 'GET',
     path: '/v1/messages/{messageId}',
     operation: 'readMessage',
     tag: 'Mail',
@@ -48,7 +60,7 @@ export const messageRoutes: Route[] = [
     operation: 'downloadRaw',
     tag: 'Mail',
     summary: 'The raw source',
-    description: 'Byte for byte for who holds the mail; for others, dropbox addresses in it are blotted out.',
+    description: 'Byte for byte for who sent it; for others without BCC, and with the dropbox addresses of others blotted out.',
     who: 'member',
     returns: 'redirect',
     status: 302,

@@ -1,38 +1,50 @@
 import { stableId, type TenantId } from '../ids.ts';
 import { MAX_ATTACHMENT_BYTES } from '../limits.ts';
-import type { Delivery } from '../message/delivery.ts';
-import type { Copy, Message, TimelineEntry } from '../message/message.ts';
-import { joinThread, noteHolder, putCopy, putMessage, putTimelineEntry, readCopy } from '../message/message-store.ts';
-import type { ParsedMail } from '../message/parsed-mail.ts';
 import type { AddressLink } from '../record/address-store.ts';
+import type { Module } from '../record/module.ts';
 import { createFromMail } from '../record/record-store.ts';
 import type { Table } from '../table/client.ts';
-import { type Activity, putActivity } from './activity-store.ts';
-import type { Plan } from './plan-ties.ts';
+import type { Channel } from '../table/keys.ts';
+import type { Parcel } from './delivery.ts';
+import type { Copy, Message, TimelineEntry } from './message.ts';
+import { holderMark, joinThread, noteHolder, putCopy, putMessage, putOwnMail, putTimelineEntry, readCopy } from './message-store.ts';
+import type { ParsedMail } from './parsed-mail.ts';
 
+/** A record to be made of an address of the mail. */
+export type Creation = { module: Module; recipient: { address: string; name: string }; possibleDuplicateOf?: string };
+
+/** A mail and what it is to be tied to, decided before anything is written; from the dropbox or from a mailbox alike. */
 export type Filing = {
   tenant: TenantId;
   owner: string;
-  delivery: Delivery;
+  channel: Channel;
+  direction: Copy['direction'];
+  delivery: Parcel;
   mail: ParsedMail;
   rawSize: number;
   message: string;
   thread: string;
-  plan: Plan;
-  activity: Omit<Activity, 'outcome'>;
+  ties: AddressLink[];
+  creations: Creation[];
+  /** Whether the owner may read a record that somebody else came first in making. */
+  mayTie: (link: AddressLink) => boolean;
+  /** Tells the owner what became of it, before the copy settles it: once told twice is once, too. */
+  tell: (told: Told) => Promise<void>;
 };
 
-type Filed = { outcome: 'filed' | 'created' | 'duplicate'; usesRaw: boolean };
-
-const CHANNEL = 'dropbox';
+export type Outcome = 'filed' | 'created' | 'duplicate';
+export type Told = { outcome: Outcome; message: string; records?: (RecordRef & { created: boolean })[]; attachmentsOmitted?: true };
+type RecordRef = { module: string; id: string };
+type Filed = { outcome: Outcome; usesRaw: boolean };
 
 /**
  * Files a mail, each step idempotent, keys from content alone: the message, which fixes the time of receipt, its thread, the
- * records created, activity, the owner's copy, and last what makes it count, its entry on each timeline. So a list need
- * look nowhere else. Five write units for a mail with one match: each item stays below the kilobyte that one unit pays for.
+ * records created, what its owner is told, the owner's copy, and last what makes it count, its entry on each timeline. So a list
+ * need look nowhere else. Five write units for a dropbox mail with one match: each item stays below the kilobyte that one unit
+ * pays for.
  */
 export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
-  const { tenant, owner, delivery, mail, message } = filing;
+  const { tenant, owner, channel, delivery, mail, message } = filing;
   const attachmentsOmitted = isOverLimit(mail) ? true : undefined;
   const { stored, isNew } = await putMessage(table, tenant, {
     id: message,
@@ -44,25 +56,25 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     attachmentsOmitted,
   });
   if (!isNew) {
-    const copy = await readCopy(table, tenant, message, owner, CHANNEL);
+    const copy = await readCopy(table, tenant, message, owner, channel);
     if (copy) return settledBefore(table, filing, stored, copy);
   }
   await joinThread(table, tenant, stored);
 
   const made = await createRecords(table, filing, stored.receivedAt);
-  const ties = [...filing.plan.ties, ...made.filter(filing.plan.mayTie)];
+  const ties = [...filing.ties, ...made.filter(filing.mayTie)];
   const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
   for (const tie of ties) {
-    if (!tie.holders?.has(owner)) await noteHolder(table, tenant, tie, owner, CHANNEL);
+    if (!tie.holders?.has(holderMark(owner, channel))) await noteHolder(table, tenant, tie, owner, channel);
   }
 
   const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
-  await putActivity(table, tenant, owner, { ...filing.activity, outcome, message, records, attachmentsOmitted });
+  await filing.tell({ outcome, message, records, attachmentsOmitted });
   const copy = await putCopy(table, tenant, {
     message,
     member: owner,
-    channel: CHANNEL,
-    direction: 'sent',
+    channel,
+    direction: filing.direction,
     receivedAt: stored.receivedAt,
     delivery: delivery.id,
     records: records.map(({ module, id }) => ({ module, id })),
@@ -77,23 +89,27 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
  * way the mail is shown where the copy says: whoever wrote the copy may have been killed before.
  */
 async function settledBefore(table: Table, filing: Filing, stored: Message, copy: Copy): Promise<Filed> {
-  const { tenant, owner, delivery, message, activity } = filing;
+  const { delivery, message } = filing;
   await showOn(table, filing, copy);
   const usesRaw = stored.rawKey === delivery.rawKey;
   if (copy.delivery === delivery.id) return { outcome: 'filed', usesRaw };
-  await putActivity(table, tenant, owner, { ...activity, outcome: 'duplicate', message, skipped: undefined });
+  await filing.tell({ outcome: 'duplicate', message });
   return { outcome: 'duplicate', usesRaw };
 }
 
-/** Last of all: an entry on each record's timeline. The copy knows which, so that another try shows it on the same ones. */
+/**
+ * Last of all: an entry on each record's timeline, and for mail of a mailbox in its owner's own list. The copy knows which, so
+ * that another try shows it on the same ones.
+ */
 async function showOn(table: Table, filing: Filing, copy: Copy): Promise<void> {
   const entry = timelineEntry(filing, copy.receivedAt);
-  for (const { id } of copy.records) await putTimelineEntry(table, filing.tenant, id, CHANNEL, entry);
+  for (const { id } of copy.records) await putTimelineEntry(table, filing.tenant, id, copy.channel, entry);
+  if (copy.channel === 'mailbox') await putOwnMail(table, filing.tenant, { ...entry, records: copy.records.slice(0, MAX_SHOWN_RECORDS) });
 }
 
-async function createRecords(table: Table, { tenant, owner, message, plan }: Filing, receivedAt: string): Promise<AddressLink[]> {
+async function createRecords(table: Table, { tenant, owner, message, creations }: Filing, receivedAt: string): Promise<AddressLink[]> {
   const made: AddressLink[] = [];
-  for (const { module, recipient, possibleDuplicateOf } of plan.creations) {
+  for (const { module, recipient, possibleDuplicateOf } of creations) {
     const { address, name } = recipient;
     const id = stableId(receivedAt, message, module, address);
     made.push(await createFromMail(table, { tenant, module, id, address, name, owner, message, at: receivedAt, possibleDuplicateOf }));
@@ -101,19 +117,22 @@ async function createRecords(table: Table, { tenant, owner, message, plan }: Fil
   return made;
 }
 
+/** Records named beside a mail in its owner's list; one that is tied to more of them shows all when it is opened. */
+const MAX_SHOWN_RECORDS = 3;
+
 /** Inline pictures count too: they are attachments by any other name (BCC-22). */
 const isOverLimit = (mail: ParsedMail) => mail.attachments.reduce((sum, { size }) => sum + size, 0) > MAX_ATTACHMENT_BYTES;
 
 /** What lists show of the mail. Texts are cut by bytes: a Japanese character has three, and the item must stay below 1 KB. */
-function timelineEntry({ mail, message, owner, delivery }: Filing, receivedAt: string): TimelineEntry {
+function timelineEntry({ mail, message, owner, direction }: Filing, receivedAt: string): TimelineEntry {
   const omitted = isOverLimit(mail);
   return {
     message,
     owner,
     receivedAt,
-    direction: 'sent',
+    direction,
     subject: clipBytes(mail.subject, 240),
-    from: mail.from[0]?.address ?? delivery.source,
+    from: mail.from[0]?.address ?? '',
     to: mail.to.slice(0, 2).map(({ address }) => clipBytes(address, 80)),
     date: mail.date,
     snippet: clipBytes(mail.text.slice(0, 400).replace(/\s+/g, ' ').trim(), 150),
