@@ -1,5 +1,6 @@
 import type { Route } from '../../functions/api/route.ts';
 import { routes } from '../../functions/api/routes.ts';
+import { fetchMail } from '../support/fetched-mail.ts';
 import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
 import { expectStatus, rawMailWithFile } from '../support/matrix-people.ts';
 import { join, newTenant, type Person, rawMail } from '../support/tenant.ts';
@@ -59,6 +60,9 @@ describe('a cursor is of one member and one list', () => {
     for (const subject of ['first', 'second']) await file(mika, 'cursor@lead.example', `lead ${subject}`);
     for (const subject of ['first', 'second']) {
       await file(mika, 'cursor@lead.example', `held ${subject}`, { from: 'unknown@example.org', outcome: 'held' });
+    }
+    for (const subject of ['first', 'second']) {
+      await fetchMail(host, mika, rawMail({ From: 'x@elsewhere.example', To: mika.email, Subject: `fetched ${subject}` }));
     }
     const { json: job } = await expectStatus(
       202,
@@ -306,4 +310,26 @@ test('the dropbox address of a member is in no answer to another', async () => {
     expect(source).not.toContain(secret);
   }
   expect((await expectStatus(200, admin.api('GET', '/v1/audit'))).text).not.toContain(secret);
+});
+
+describe('one mail of several mailboxes', () => {
+  const raw = rawMail({
+    From: 'Sender <other@example.com>',
+    To: 'x@customer.example',
+    Subject: 'Blind',
+    'Message-ID': '<blind@example.com>',
+  });
+  const sent = raw.replace('Subject:', 'Bcc: secret@elsewhere.example,\r\n third@elsewhere.example\r\nSubject:');
+
+  test("RFC 5322 3.6.3: who received it learns nothing of the sender's BCC, though the bytes stored are the sender's", async () => {
+    const id = await fetchMail(host, other, sent);
+    await fetchMail(host, mika, raw);
+    const seen = async (person: Person) => {
+      const { location } = Object.fromEntries((await person.api('GET', `/v1/messages/${id}/raw`)).headers);
+      return (await person.api('GET', `/v1/messages/${id}`)).text + (await (await fetch(location ?? '')).text());
+    };
+    expect((await seen(other)).match(/secret@|third@/g)?.length).toBe(4);
+    expect(await seen(mika)).toContain('Blind');
+    expect(await seen(mika)).not.toMatch(/secret|third|bcc/i);
+  });
 });

@@ -5,6 +5,7 @@ import { routes } from '../../functions/api/routes.ts';
 import { type FunctionRow, functions } from '../../functions/manifest.ts';
 import type { RecordedCall } from '../../lib/local/engine/calls.ts';
 import { callAws, signed, TABLE } from '../../lib/local/engine.ts';
+import { fetchMail } from '../support/fetched-mail.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { type Cell, cells } from '../support/matrix-cells.ts';
 import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
@@ -27,6 +28,7 @@ beforeAll(async () => {
   world = await matrixWorld(host);
   await useTheWholeApi();
   await sendMails();
+  await fetchMails();
   await importTwoPages();
   await handOver();
   await comeBackTomorrow();
@@ -89,7 +91,7 @@ describe('it can fail', () => {
       calls,
       rolesOf(
         planted('IngestMail', 's3:GetObject', (statement) => {
-          statement.Resource['Fn::Join'][1][1] = '/other/*';
+          statement.Resource[0]['Fn::Join'][1][1] = '/other/*';
         }),
         names,
       ),
@@ -166,6 +168,13 @@ async function sendMails(): Promise<void> {
   const held = (await api('GET', '/v1/held')).json.items.find((each: Json) => each.subject === 'Unknown');
   await api('POST', `/v1/held/${held.id}/replay`);
   await until(async () => (await api('GET', `/v1/held/${held.id}`)).json.state === 'held');
+}
+
+/** Mail of a mailbox; the same once more, whose bytes nobody needs. */
+async function fetchMails(): Promise<void> {
+  const raw = rawMail({ From: 'someone@elsewhere.example', To: world.people.mika.email, Subject: 'Fetched' });
+  const now = Date.now();
+  for (const ms of [0, 1]) await fetchMail(host, world.people.mika, raw, new Date(now + ms).toISOString());
 }
 
 /** Over 500 lines: the worker hands on to itself. */

@@ -182,7 +182,7 @@ describe('R-31, R-32: one mail, whoever holds it and however it came', () => {
     expect((await arrives(world, parsed, { member: 'jun' })).outcome).toBe('filed');
     expect(await timeline(world.viewer, contact)).toHaveLength(1);
     expect(await own(jun)).toHaveLength(1);
-    const [{ message = '' } = {}] = await own(world.viewer);
+    const message = (await own(world.viewer))[0]?.message ?? '';
     const stored = await readMessage(table, world.tenant, message);
     expect(stored?.copies.map(({ member, channel }) => `${member} ${channel}`).sort()).toEqual([
       'jun mailbox',
@@ -208,7 +208,7 @@ describe('R-31, R-32: one mail, whoever holds it and however it came', () => {
     const first = received();
     await arrives(world, first);
     await arrives(world, received({ subject: 'Re', references: [first.messageId ?? ''] }), { receivedAt: '2026-03-01T10:00:00.000Z' });
-    const [{ message = '' } = {}] = await own(world.viewer);
+    const message = (await own(world.viewer))[0]?.message ?? '';
     const { message: found } = await readVisible(table, world.viewer, message);
     expect((await listThread(table, world.viewer, found.thread, 10)).map(({ subject }) => subject)).toEqual(['A question', 'Re']);
     expect(await listThread(table, jun, found.thread, 10)).toEqual([]);
@@ -219,7 +219,7 @@ describe('the ledger', () => {
   test('R-36: a line is settled when all is done, with what became of the mail', async () => {
     const world = await dropboxWorld(table);
     const arrived = await arrives(world, received());
-    const [{ message = '' } = {}] = await own(world.viewer);
+    const message = (await own(world.viewer))[0]?.message ?? '';
     expect(await line(arrived)).toMatchObject({ outcome: 'filed', message, receivedAt: START });
   });
 
