@@ -3,37 +3,48 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { S3Client } from '@aws-sdk/client-s3';
 import { SESClient } from '@aws-sdk/client-ses';
 import { SQSClient } from '@aws-sdk/client-sqs';
+import { STSClient } from '@aws-sdk/client-sts';
 import type { TenantId } from '../core/ids.ts';
 import { JobQueue } from '../core/job/send.ts';
 import { MailBucket } from '../core/message/raw-mail.ts';
 import { Outbound } from '../core/outbound/send.ts';
 import { Table } from '../core/table/client.ts';
 import { Vault } from '../core/tenant/data-key-store.ts';
-import { environmentNames, type ResourceName, type Settings } from './manifest.ts';
+import { sessionOf } from '../core/tenant/session-client.ts';
+import { environmentNames, type ResourceName, type Settings, TENANT_ROLE_VARIABLE } from './manifest.ts';
 
 /**
  * Clients and stores of this process, each built once, when first asked for. A function that asks for a resource its
  * manifest row does not name finds no variable for it and fails at once, here as on AWS.
  */
-export const table = /* @__PURE__ */ once(() => new Table(new DynamoDBClient({}), nameOf('table')));
+export const table = /* @__PURE__ */ once(() => new Table(dynamo(), nameOf('table')));
 export const mailBucket = /* @__PURE__ */ once(() => new MailBucket(new S3Client({ forcePathStyle: isLocal('S3') }), nameOf('mail')));
 export const kms = /* @__PURE__ */ once(() => new KMSClient({}));
 export const keyId = () => nameOf('key');
 export const vault = /* @__PURE__ */ once(() => new Vault(kms(), table()));
-/** The table and the vault as a request of one tenant may reach them. */
-export const tableOf = (_tenant: TenantId) => table();
-export const vaultOf = (_tenant: TenantId) => vault();
+/** The table and the vault for one tenant: whatever key is asked for, IAM refuses those of others. */
+export const tableOf = /* @__PURE__ */ perTenant((tenant) => new Table(dynamoOf(tenant), nameOf('table')));
+export const vaultOf = /* @__PURE__ */ perTenant((tenant) => new Vault(kms(), tableOf(tenant)));
 export const outbound = /* @__PURE__ */ once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
 export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('inbound')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
 
 /** A setting of the deployment. */
 export function setting(name: keyof Settings): string {
-  const value = process.env[name];
-  if (!value) throw new Error(`the environment lacks ${name}`);
+  const value = variable(name);
   // Recipients are compared in lower case; with another spelling every one of them would be nobody's.
   return name === 'MAIL_DOMAIN' ? value.toLowerCase() : value;
 }
+
+const dynamo = /* @__PURE__ */ once(() => new DynamoDBClient({}));
+const sts = /* @__PURE__ */ once(() => new STSClient({}));
+
+/** With the connections of the one client: a tenant's first request waits for STS, not for a handshake with DynamoDB too. */
+const dynamoOf = (tenant: TenantId) =>
+  new DynamoDBClient({
+    credentials: sessionOf(sts(), variable(TENANT_ROLE_VARIABLE), tenant),
+    requestHandler: dynamo().config.requestHandler,
+  });
 
 const sqs = /* @__PURE__ */ once(() => new SQSClient(isLocal('SQS') ? { useQueueUrlAsEndpoint: false } : {}));
 
@@ -45,6 +56,27 @@ function nameOf(resource: ResourceName): string {
 
 /** The local engines need two settings that AWS does not: buckets in the path, and queues at one endpoint. */
 const isLocal = (service: string) => process.env[`AWS_ENDPOINT_URL_${service}`] !== undefined;
+
+function variable(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`the environment lacks ${name}`);
+  return value;
+}
+
+/** Tenants a process keeps clients for, 40 KB each; the one that was asked for longest ago goes first. */
+const MAX_TENANTS = 500;
+
+function perTenant<T>(make: (tenant: TenantId) => T): (tenant: TenantId) => T {
+  const kept = new Map<TenantId, T>();
+  return (tenant) => {
+    const value = kept.get(tenant) ?? make(tenant);
+    kept.delete(tenant);
+    kept.set(tenant, value);
+    const [oldest] = kept.keys();
+    if (kept.size > MAX_TENANTS && oldest) kept.delete(oldest);
+    return value;
+  };
+}
 
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined;

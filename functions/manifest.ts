@@ -57,6 +57,11 @@ export type Use = {
   actions: readonly string[];
   /** The keys it may touch: of the bucket's objects (must be said; of ListBucket what it may ask for), of the table's partitions. */
   prefixes?: readonly string[];
+  /**
+   * Granted for one tenant at a time, `<tenant>` of the prefixes: not to the function but to a role of its own, which it assumes
+   * for the tenant of its caller. A key of another tenant is then refused whatever the code does.
+   */
+  perTenant?: true;
 };
 
 export type FunctionRow = {
@@ -95,8 +100,11 @@ export const functions = {
       {
         on: 'table',
         actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'],
-        prefixes: ['T#*', 'A#*', 'C#*'],
+        prefixes: ['T#<tenant>#*', 'A#*', 'C#*'],
+        perTenant: true,
       },
+      // Who takes an invitation up is nobody's yet: whose it is, the item under the code's hash says.
+      { on: 'table', actions: ['GetItem'], prefixes: ['C#*'] },
       { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
       { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
       { on: 'key', actions: ['Decrypt'] },
@@ -185,6 +193,11 @@ export const environmentNames = {
   imports: 'IMPORTS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',
 } as const satisfies Record<ResourceName, string>;
+
+/** The variable of a function with uses per tenant: the role it assumes for one. Its sessions bear the tag `tenant`. */
+export const TENANT_ROLE_VARIABLE = 'TENANT_ROLE_ARN';
+
+export const hasTenantRole = ({ uses }: FunctionRow) => uses.some(({ perTenant }) => perTenant);
 
 /** Settings of a deployment that every function is given. */
 export type Settings = {

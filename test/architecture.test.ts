@@ -59,6 +59,7 @@ const ONE_FILE: Record<string, string> = {
   '@aws-sdk/s3-request-presigner': 'core/message/raw-mail.ts',
   '@aws-sdk/client-ses': 'core/outbound/send.ts',
   '@aws-sdk/client-sqs': 'core/job/send.ts',
+  '@aws-sdk/client-sts': 'core/tenant/session-client.ts',
   'ical.js': 'core/dropbox/vcard.ts',
   mailparser: 'core/message/parser-mailparser.ts',
   'nodemailer/lib/addressparser': 'core/message/mail-headers.ts',
@@ -70,7 +71,7 @@ const ONE_FILE: Record<string, string> = {
 const isOf = (specifier: string, name: string) => specifier === name || specifier.startsWith(`${name}/`);
 
 /** By its name: a file of core that may do more than compute. */
-const reachesOutside = (file: string) => /(-store|\/raw-mail|\/fetch|\/send|\/client)\.ts$/.test(file);
+const reachesOutside = (file: string) => /(-store|-client|\/raw-mail|\/fetch|\/send|\/client)\.ts$/.test(file);
 
 describe('bin -> lib -> functions -> core', () => {
   test('nobody imports what the table does not allow', () => {
@@ -141,7 +142,7 @@ describe('who knows what', () => {
     expect(offenders(core, ({ packages }) => packages.some((each) => foreign.test(each)))).toEqual([]);
   });
 
-  test('only files that say so in their names reach outside: *-store, raw-mail, fetch, send, and the table client', () => {
+  test('only files that say so in their names reach outside: *-store, *-client, raw-mail, fetch, send, and the table client', () => {
     const reaching = /^(@aws-sdk\/|node:(fs|net|tls|dns|http|https|http2|dgram|child_process)(\/|$))/;
     const found = offenders(
       core,
@@ -154,6 +155,15 @@ describe('who knows what', () => {
     const inside = product.filter(({ file }) => file.startsWith('core/') || file.startsWith('functions/'));
     const allowed = ['functions/connect.ts', 'functions/edge/log.ts'];
     expect(offenders(inside, ({ file, code }) => /\bprocess\.env\b/.test(code) && !allowed.includes(file))).toEqual([]);
+  });
+});
+
+describe('the API reaches the table for one tenant at a time', () => {
+  test('it says tableOf(viewer.tenant), and table() only for the invitation that somebody takes up', () => {
+    const found = product
+      .filter(({ file }) => file.startsWith('functions/api/'))
+      .flatMap(({ file, code }) => (code.match(/[^\n]*\b(table|vault)\(\)[^\n]*/g) ?? []).map((line) => `${file}: ${line.trim()}`));
+    expect(found).toEqual(['functions/api/operations/people.ts: body: await confirmMember(table(), tableOf, body.code, newId(now), now),']);
   });
 });
 

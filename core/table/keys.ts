@@ -42,7 +42,7 @@ import type { TenantId } from '../ids.ts';
  * | import                          | T#t#J                   | import                            |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
- * Keys of tenant data begin with `T#<tenant>#`, so that an IAM condition on dynamodb:LeadingKeys can hold the line too.
+ * Keys of tenant data begin with `T#<tenant>#`: IAM holds the API to those of its caller's tenant (dynamodb:LeadingKeys).
  * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail;
  * `D#` by the planner, and by whoever changes when an account is polled.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.

@@ -1,16 +1,28 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets';
-import { Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import { ArnPrincipal, type IRole, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, type Code, Function as LambdaFunction, LoggingFormat, RecursiveLoop, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { environmentNames, type FunctionName, type FunctionRow, functions, type Settings, type Trigger } from '../../functions/manifest.ts';
-import { grantsOf } from './grants.ts';
+import {
+  environmentNames,
+  type FunctionName,
+  type FunctionRow,
+  functions,
+  hasTenantRole,
+  type Settings,
+  TENANT_ROLE_VARIABLE,
+  type Trigger,
+} from '../../functions/manifest.ts';
+import { grantsOf, tenantGrantsOf } from './grants.ts';
 import { logicalName } from './logical-name.ts';
 import type { Reaches } from './reach.ts';
 import { acknowledgePrefixes } from './review.ts';
 import type { Stage } from './stage.ts';
+
+/** Characters of a tenant's id. */
+const TENANT_ID_LENGTH = 16;
 
 type QueueTrigger = Trigger & { kind: 'queue' };
 
@@ -46,6 +58,7 @@ export class Functions extends Construct {
     logGroup.grantWrite(role);
     for (const grant of grantsOf(row, reaches, sendsThrough, settings.MAIL_SENDER)) role.addToPolicy(grant);
     acknowledgePrefixes(role, row, reaches);
+    const tenantRole = hasTenantRole(row) ? this.tenantRole(name, row, role, reaches) : undefined;
     return new LambdaFunction(this, logicalName(name), {
       code: code(name),
       handler: 'handler.handler',
@@ -54,13 +67,29 @@ export class Functions extends Construct {
       timeout: Duration.seconds(row.timeout),
       memorySize: row.memory,
       reservedConcurrentExecutions: stage.reserved[name],
-      environment: environmentOf(row, reaches, settings),
+      environment: { ...environmentOf(row, reaches, settings), ...(tenantRole ? { [TENANT_ROLE_VARIABLE]: tenantRole.roleArn } : {}) },
       role,
       logGroup,
       loggingFormat: LoggingFormat.JSON,
       // Lambda stops a function that goes on through its own queue after 16 rounds; a long import has more pages than that.
       recursiveLoop: feedsItself(row) ? RecursiveLoop.ALLOW : RecursiveLoop.TERMINATE,
     });
+  }
+
+  /**
+   * What the function may do for one tenant: a role it assumes with the tenant's id as the session's tag, which the role's policy
+   * says keys must begin with. A session without that tag, with another one beside it, or for what cannot be an id is refused.
+   */
+  private tenantRole(name: FunctionName, row: FunctionRow, role: Role, reaches: Reaches): IRole {
+    const conditions = {
+      StringLike: { 'aws:RequestTag/tenant': '?'.repeat(TENANT_ID_LENGTH) },
+      'ForAllValues:StringEquals': { 'aws:TagKeys': 'tenant' },
+    };
+    const trusted = new ArnPrincipal(role.roleArn).withConditions(conditions).withSessionTags();
+    const tenantRole = new Role(this, `${logicalName(name)}TenantRole`, { assumedBy: trusted });
+    for (const grant of tenantGrantsOf(row, reaches)) tenantRole.addToPolicy(grant);
+    role.addToPolicy(new PolicyStatement({ actions: ['sts:AssumeRole', 'sts:TagSession'], resources: [tenantRole.roleArn] }));
+    return tenantRole;
   }
 
   private feed(lambda: LambdaFunction, { trigger }: FunctionRow, reaches: Reaches) {

@@ -7,11 +7,21 @@ import type { Reaches } from './reach.ts';
  * row says so. Logs are granted where the log group is made.
  */
 export function grantsOf(row: FunctionRow, reaches: Reaches, sendsThrough: string[], sender: string): PolicyStatement[] {
-  const grants = row.uses.map((use) => grantOf(use, reaches));
+  const grants = row.uses.filter(({ perTenant }) => !perTenant).map((use) => grantOf(use, reaches));
   if (row.trigger.kind === 'queue') grants.push(consuming(reaches[row.trigger.queue].arn));
   if (row.sendsMail) grants.push(sendingAs(sender, sendsThrough));
   return grants;
 }
+
+/** The rights of the role a function assumes for one tenant, whom the session's tag names. */
+export function tenantGrantsOf(row: FunctionRow, reaches: Reaches): PolicyStatement[] {
+  return row.uses
+    .filter(({ perTenant }) => perTenant)
+    .map((use) => grantOf({ ...use, prefixes: use.prefixes?.map(ofTaggedTenant) }, reaches));
+}
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is IAM that fills it in.
+const ofTaggedTenant = (prefix: string) => prefix.replace('<tenant>', '${aws:PrincipalTag/tenant}');
 
 function grantOf(use: Use, reaches: Reaches): PolicyStatement {
   const { arn } = reaches[use.on];

@@ -1,9 +1,17 @@
 import { existsSync, readdirSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { environmentNames, type FunctionRow, functions, type Settings } from '../../functions/manifest.ts';
+import {
+  environmentNames,
+  type FunctionRow,
+  functions,
+  hasTenantRole,
+  type Settings,
+  TENANT_ROLE_VARIABLE,
+} from '../../functions/manifest.ts';
 import { bundle, bundler, isFresh, type Rows, root } from '../bundle.ts';
 import { SECRET } from './engine/objects.ts';
 import type { EngineStarted } from './engine/process.ts';
+import { tenantRoleArn } from './engine/roles.ts';
 import { type Answer, serve } from './engine/server.ts';
 import { type Engine, REGION, resourceValues, startEngine } from './engine.ts';
 import { Functions, type Outcome } from './functions.ts';
@@ -62,7 +70,7 @@ export type Host = {
 
 export const DEFAULT_PORTS = { api: 3000, smtp: 2525, outbox: 3001 };
 const THROTTLE: Throttle = { rate: 200, burst: 400 };
-const ENDPOINTS = ['dynamodb', 's3', 'sqs', 'sns', 'kms', 'ses'] as const;
+const ENDPOINTS = ['dynamodb', 's3', 'sqs', 'sns', 'kms', 'ses', 'sts'] as const;
 
 /** How long batches in hand may take when the host ends, before their functions are ended. */
 const LAST_BATCHES_MS = 1000;
@@ -198,6 +206,7 @@ function environmentOf(name: string, row: FunctionRow, engine: Engine, settings:
   const endpoints = ENDPOINTS.map((service) => [`AWS_ENDPOINT_URL_${service.toUpperCase()}`, engine.endpoints[service]] as const);
   return {
     ...Object.fromEntries(used),
+    ...(hasTenantRole(row) ? { [TENANT_ROLE_VARIABLE]: tenantRoleArn(name) } : {}),
     ...settings,
     ...Object.fromEntries(endpoints),
     AWS_REGION: REGION,

@@ -4,19 +4,28 @@ import { Asked, type Json, list, nameOf, type Resource, type Template } from './
 /** One statement of a function's role, with references as the manifest's names. */
 export type Statement = { actions: string[]; resources: string[]; conditions: Record<string, Record<string, string[]>>; text: string };
 
-/** The statements of every function's role, by the function's name. */
+/** The statements of every function's role, by the function's name; of the one it assumes for a tenant under `<name> for a tenant`. */
 export function rolesOf(template: Template, functionNames: readonly string[]): Record<string, Statement[]> {
   const aws = new Asked(template);
   const policies = aws.all('AWS::IAM::Policy');
-  const roles = functionNames.map((name): [string, Statement[]] => {
+  const statementsOf = (role: Json): Statement[] => {
+    const own = policies.filter((policy: Resource) => policy.Properties.Roles.some((each: Json) => each.Ref === role['Fn::GetAtt'][0]));
+    return own.flatMap((policy) => policy.Properties.PolicyDocument.Statement.map((each: Json) => statementOf(aws, each)));
+  };
+  const roles = functionNames.flatMap((name): [string, Statement[]][] => {
     const lambda = aws.all('AWS::Lambda::Function').find((each) => nameOf(each) === name);
     if (!lambda) throw new Error(`The template has no function "${name}".`);
-    const role = lambda.Properties.Role['Fn::GetAtt'][0];
-    const own = policies.filter((policy: Resource) => policy.Properties.Roles.some((each: Json) => each.Ref === role));
-    return [name, own.flatMap((policy) => policy.Properties.PolicyDocument.Statement.map((each: Json) => statementOf(aws, each)))];
+    const { TENANT_ROLE_ARN: tenantRole } = lambda.Properties.Environment.Variables;
+    return [
+      [name, statementsOf(lambda.Properties.Role)],
+      ...(tenantRole ? [[forTenant(name), statementsOf(tenantRole)] as [string, Statement[]]] : []),
+    ];
   });
   return Object.fromEntries(roles);
 }
+
+const forTenant = (name: string) => `${name} for a tenant`;
+const roleOf = ({ function: name, tenant }: RecordedCall) => (tenant === undefined ? name : forTenant(name));
 
 function statementOf(aws: Asked, { Effect, Action, Resource, Condition = {}, ...others }: Json): Statement {
   delete others.Sid;
@@ -47,16 +56,16 @@ export function callsOfLambda(name: string, queue?: string): RecordedCall[] {
  */
 export function faultsOf(calls: readonly RecordedCall[], roles: Record<string, Statement[]>): string[] {
   const refused = calls.flatMap((call) => {
-    const statements = roles[call.function] ?? [];
+    const statements = roles[roleOf(call)] ?? [];
     if (statements.some((statement) => allows(statement, call))) return [];
     const near = statements.filter(({ actions }) => actions.includes(call.action)).map(({ text }) => text);
     return [
-      `${call.function}: AWS would refuse ${said(call)}; ${near.length > 0 ? `nearest: ${near.join(' ')}` : 'no statement has the action'}`,
+      `${roleOf(call)}: AWS would refuse ${said(call)}; ${near.length > 0 ? `nearest: ${near.join(' ')}` : 'no statement has the action'}`,
     ];
   });
   const unused = Object.entries(roles).flatMap(([name, statements]) =>
     statements.flatMap((statement) => {
-      const own = calls.filter((call) => call.function === name && allows(statement, call));
+      const own = calls.filter((call) => roleOf(call) === name && allows(statement, call));
       return rightsOf(statement)
         .filter((right) => !own.some((call) => uses(right, call)))
         .map(
@@ -82,7 +91,11 @@ function rightsOf({ actions, resources, conditions }: Statement): Right[] {
 const uses = ({ action, resource, pattern }: Right, call: RecordedCall) =>
   (action === '*' || action === call.action) &&
   arnsOf(call).some((arn) => like(resource, arn)) &&
-  (!pattern || like(pattern, call.key ?? ''));
+  (!pattern || like(filled(pattern, call), call.key ?? ''));
+
+/** IAM's variables, as far as this stack uses them; one that has no value matches nothing. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is IAM that fills it in.
+const filled = (pattern: string, { tenant }: RecordedCall) => pattern.replaceAll('${aws:PrincipalTag/tenant}', tenant ?? '\0');
 
 export function allows({ actions, resources, conditions }: Statement, call: RecordedCall): boolean {
   return (
@@ -112,7 +125,7 @@ function holds(conditions: Statement['conditions'], call: RecordedCall): boolean
       if (operator === 'StringEquals') return actual !== undefined && values.includes(actual);
       if (operator === 'Null') return values.includes(String(actual === undefined));
       // ForAllValues holds of no value too: IAM would let a call without keys pass, and so must this.
-      if (operator === 'ForAllValues:StringLike') return actual === undefined || values.some((value) => like(value, actual));
+      if (operator === 'ForAllValues:StringLike') return actual === undefined || values.some((value) => like(filled(value, call), actual));
       throw new Error(`The condition operator ${operator} is not known here. Teach test/infra/iam.ts what it means.`);
     }),
   );

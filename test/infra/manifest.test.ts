@@ -1,9 +1,10 @@
-import { environmentNames, type FunctionRow, functions, resources, type Use } from '../../functions/manifest.ts';
-import { Asked, type Json, MAIL_DOMAIN, nameOf, type Resource, sorted, synthesise } from './synthesised.ts';
+import { environmentNames, type FunctionRow, functions, hasTenantRole, resources, type Use } from '../../functions/manifest.ts';
+import { Asked, type Json, list, MAIL_DOMAIN, nameOf, type Resource, sorted, synthesise } from './synthesised.ts';
 
 const template = synthesise();
 const aws = new Asked(template);
 const rows = Object.entries(functions) as [string, FunctionRow][];
+const tenantRoles = rows.filter(([, row]) => hasTenantRole(row));
 
 /** CDK's own function that activates the receipt rule set; everything else in the template is the manifest's. */
 const isOurs = (resource: Resource) => !resource.Metadata?.['aws:cdk:path']?.includes('/AWS679f53fac002430cb0da5b7982bd2287/');
@@ -17,8 +18,17 @@ describe('the template says what the manifest says, and nothing else', () => {
   });
 
   test.each(rows)('%s is told of the resources it uses, and of no others', (name, { uses }) => {
-    const { MAIL_DOMAIN: domain, MAIL_SENDER: sender, PUBLIC_URL: url, ...used } = lambda(name).Properties.Environment.Variables;
+    const {
+      MAIL_DOMAIN: domain,
+      MAIL_SENDER: sender,
+      PUBLIC_URL: url,
+      TENANT_ROLE_ARN: tenantRole,
+      ...used
+    } = lambda(name).Properties.Environment.Variables;
     expect([domain, sender, aws.at(url).Type]).toEqual([MAIL_DOMAIN, `no-reply@${MAIL_DOMAIN}`, 'AWS::ApiGatewayV2::Api']);
+    expect(tenantRole && aws.name(tenantRole)).toBe(
+      hasTenantRole(functions[name as keyof typeof functions]) ? `${name}-tenant-role` : undefined,
+    );
     const told = Object.entries(used).map(([variable, value]) => [variable, aws.name(value)]);
     expect(sorted(told)).toEqual(sorted([...new Set(uses.map(({ on }) => on))].map((on) => [environmentNames[on], on])));
   });
@@ -29,14 +39,35 @@ describe('the template says what the manifest says, and nothing else', () => {
     expect(aws.rights({ Ref: lambda(name).Properties.Role['Fn::GetAtt'][0] })).toEqual(rightsOf(name, row));
   });
 
+  test.each(tenantRoles)('the role of %s for one tenant has the rights its row says, for the tenant of the session alone', (name, row) => {
+    const role = lambda(name).Properties.Environment.Variables.TENANT_ROLE_ARN;
+    expect(aws.at(role).Properties.ManagedPolicyArns ?? aws.at(role).Properties.Policies).toBeUndefined();
+    const perTenant = row.uses.filter((use) => use.perTenant);
+    expect(perTenant.flatMap(({ prefixes = [] }) => prefixes.filter((prefix) => prefix.startsWith('T#')))).toEqual(['T#<tenant>#*']);
+    expect(aws.rights({ Ref: role['Fn::GetAtt'][0] })).toEqual(perTenant.flatMap(rightsOfUse).sort());
+  });
+
+  test.each(tenantRoles)('only %s may assume its role for one tenant, tagged with what can be an id and with nothing else', (name) => {
+    const role = aws.at(lambda(name).Properties.Environment.Variables.TENANT_ROLE_ARN);
+    const statements = role.Properties.AssumeRolePolicyDocument.Statement as Json[];
+    expect(sorted(statements.flatMap(({ Action }) => list(Action)))).toEqual(['"sts:AssumeRole"', '"sts:TagSession"']);
+    for (const { Effect, Principal, Condition } of statements) {
+      expect([Effect, aws.name(Principal.AWS)]).toEqual(['Allow', `${name}-role`]);
+      expect(Condition).toEqual({
+        StringLike: { 'aws:RequestTag/tenant': '????????????????' },
+        'ForAllValues:StringEquals': { 'aws:TagKeys': 'tenant' },
+      });
+    }
+  });
+
   test('no two functions share a role', () => {
     const roles = lambdas.map((each) => each.Properties.Role['Fn::GetAtt'][0]);
     expect(new Set(roles).size).toBe(rows.length);
   });
 
   test('policies: none but those of the functions and of the activation', () => {
-    expect(aws.all('AWS::IAM::Policy')).toHaveLength(rows.length + 1);
-    expect(aws.all('AWS::IAM::Role')).toHaveLength(rows.length + 1);
+    expect(aws.all('AWS::IAM::Policy')).toHaveLength(rows.length + tenantRoles.length + 1);
+    expect(aws.all('AWS::IAM::Role')).toHaveLength(rows.length + tenantRoles.length + 1);
   });
 
   test('queues: the same, each with its dead-letter queue', () => {
@@ -177,9 +208,15 @@ describe('the template says what the manifest says, and nothing else', () => {
 
 /** What a row's `uses`, trigger and `sendsMail` come to in IAM's words, and the function's own log. */
 function rightsOf(name: string, { uses, trigger, sendsMail }: FunctionRow): string[] {
-  const rights = [`logs:CreateLogStream ${name}-log`, `logs:PutLogEvents ${name}-log`, ...uses.flatMap(rightsOfUse)];
+  const rights = [
+    `logs:CreateLogStream ${name}-log`,
+    `logs:PutLogEvents ${name}-log`,
+    ...uses.filter(({ perTenant }) => !perTenant).flatMap(rightsOfUse),
+  ];
   if (trigger.kind === 'queue')
     for (const action of ['DeleteMessage', 'GetQueueAttributes', 'ReceiveMessage']) rights.push(`sqs:${action} ${trigger.queue}`);
+  if (uses.some(({ perTenant }) => perTenant))
+    for (const action of ['AssumeRole', 'TagSession']) rights.push(`sts:${action} ${name}-tenant-role`);
   if (sendsMail) {
     const condition = { StringEquals: { 'ses:FromAddress': `no-reply@${MAIL_DOMAIN}` } };
     for (const through of [`identity/${MAIL_DOMAIN}`, 'configuration-set/set'])
@@ -188,13 +225,18 @@ function rightsOf(name: string, { uses, trigger, sendsMail }: FunctionRow): stri
   return rights.sort();
 }
 
+// biome-ignore lint/suspicious/noTemplateCurlyInString: it is IAM that fills it in.
+const TAGGED_TENANT = '${aws:PrincipalTag/tenant}';
+
 function rightsOfUse({ on, actions, prefixes }: Use): string[] {
   const services = { table: 'dynamodb', bucket: 's3', key: 'kms', queue: 'sqs', topic: 'sns' };
   const { kind } = resources[on];
   if (actions.includes('ListBucket')) return [`s3:ListBucket ${on} if ${JSON.stringify({ StringEquals: { 's3:prefix': prefixes } })}`];
   const things = kind === 'bucket' ? prefixes!.map((prefix) => `${on}/${prefix}`) : [on];
   const conditions = {
-    table: prefixes && { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': prefixes } },
+    table: prefixes && {
+      'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': prefixes.map((prefix) => prefix.replace('<tenant>', TAGGED_TENANT)) },
+    },
     key: { Null: { 'kms:EncryptionContext:tenant': 'false' } },
   };
   const condition = kind === 'table' || kind === 'key' ? conditions[kind] : undefined;

@@ -102,6 +102,24 @@ describe('it can fail', () => {
     ]);
   });
 
+  test('a role for one tenant that reaches them all', () => {
+    const actions = functions.api.uses.flatMap((use) => ('perTenant' in use ? use.actions : []));
+    const [ours, theirs] = ['0000000000000001', '0000000000000002'];
+    const reaching = (key: string) =>
+      actions.map((action): RecordedCall => ({ function: 'api', tenant: ours, action: `dynamodb:${action}`, on: 'table', key }));
+    const refusedBy = (which: Template, key: string) =>
+      faultsOf(reaching(key), rolesOf(which, ['api'])).filter((line) => line.startsWith('api for a tenant: AWS would refuse')).length;
+    expect([actions.length, refusedBy(template, `T#${theirs}#U`), refusedBy(template, `T#${ours}#U`)]).toEqual([7, 7, 0]);
+    // Nor with its own rights: the code may forget to name a tenant.
+    const unnamed = reaching(`T#${ours}#U`).map((call) => ({ ...call, tenant: undefined }));
+    expect(faultsOf(unnamed, rolesOf(template, ['api'])).filter((line) => line.startsWith('api: AWS would refuse'))).toHaveLength(7);
+
+    const open = planted('ApiTenant', 'dynamodb:Query', ({ Condition }) => {
+      Condition['ForAllValues:StringLike']['dynamodb:LeadingKeys'][0] = 'T#*';
+    });
+    expect(refusedBy(open, `T#${theirs}#U`)).toBe(0);
+  });
+
   test("another tenant's partition, a key without a tenant, a sender that is not the product", () => {
     const roles = rolesOf(template, names);
     const refused = (call: RecordedCall) =>

@@ -145,7 +145,13 @@ test("a function is given its row's environment and nothing of the host's", asyn
   expect(Object.keys(environment).sort()).toEqual(
     [
       ...['AWS_ACCESS_KEY_ID', 'AWS_CONFIG_FILE', 'AWS_ENDPOINT_URL_DYNAMODB', 'AWS_ENDPOINT_URL_KMS', 'AWS_ENDPOINT_URL_S3'],
-      ...['AWS_ENDPOINT_URL_SES', 'AWS_ENDPOINT_URL_SNS', 'AWS_ENDPOINT_URL_SQS', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE'],
+      ...[
+        'AWS_ENDPOINT_URL_SES',
+        'AWS_ENDPOINT_URL_SNS',
+        'AWS_ENDPOINT_URL_SQS',
+        'AWS_ENDPOINT_URL_STS',
+        'AWS_LAMBDA_FUNCTION_MEMORY_SIZE',
+      ],
       ...['AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_REGION', 'AWS_SECRET_ACCESS_KEY', 'AWS_SHARED_CREDENTIALS_FILE'],
       ...['MAIL_BUCKET', 'MAIL_DOMAIN', 'MAIL_SENDER', 'PUBLIC_URL', 'TZ'],
     ].sort(),

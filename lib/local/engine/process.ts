@@ -7,6 +7,7 @@ import { keyService, masterKey } from './keys.ts';
 import { mailService, outboxPages } from './mails.ts';
 import { objectService } from './objects.ts';
 import { type QueueConfig, Queues, queueService } from './queues.ts';
+import { roleService } from './roles.ts';
 import { type Grants, serve } from './server.ts';
 import { tableService } from './tables.ts';
 import { type TopicConfig, topicService } from './topics.ts';
@@ -32,7 +33,7 @@ export type ToEngine = { config?: EngineConfig; born?: number; died?: number };
 
 /** What the engine tells the host once everything listens. */
 export type EngineStarted = {
-  endpoints: Record<'dynamodb' | 's3' | 'sqs' | 'sns' | 'kms' | 'ses', string>;
+  endpoints: Record<'dynamodb' | 's3' | 'sqs' | 'sns' | 'kms' | 'ses' | 'sts', string>;
   outbox: string;
   keyArn: string;
 };
@@ -53,12 +54,13 @@ async function start(config: EngineConfig): Promise<EngineStarted> {
   const sns = await serve(topicService(config.topics, queues, grants));
   const kms = await serve(keyService(key, grants));
   const ses = await serve(mailService(outboxDir, config.sender, region, grants));
+  const sts = await serve(roleService(grants));
   const outbox = await serve(outboxPages(outboxDir), config.outboxPort);
   const { endpoint, ended } = await dynamo;
   const dynamodb = await serve(tableService(endpoint, config.partitionKey, grants));
   // Without its table nothing works: better to end as a whole, so that the host says so.
   void ended.then(() => process.exit(3));
-  const endpoints = { dynamodb: dynamodb.url, s3: s3.url, sqs: sqs.url, sns: sns.url, kms: kms.url, ses: ses.url };
+  const endpoints = { dynamodb: dynamodb.url, s3: s3.url, sqs: sqs.url, sns: sns.url, kms: kms.url, ses: ses.url, sts: sts.url };
   return { endpoints, outbox: outbox.url, keyArn: key.arn };
 }
 

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { partsOf, sessionBehind } from './sessions.ts';
 
 /** What AWS would answer to a call it refuses: an error code of the service, a status and a sentence. */
 export class Refusal extends Error {
@@ -15,22 +16,31 @@ export class Refusal extends Error {
 /** The key the host itself signs with: it may do everything, as CloudFormation and the AWS services behind a stack may. */
 export const HOST = 'host';
 
-/** Who calls: on this machine a function's access key id is its name. Throws when a call is not signed at all. */
+/**
+ * Who calls: on this machine a function's access key id is its name. With credentials of the role it assumed for a tenant it is
+ * `function/tenant`. Throws when a call is not signed at all, or its session is not good.
+ */
 export function callerOf(request: IncomingMessage): string {
   const name = /Credential=([\w-]+)\//.exec(request.headers.authorization ?? '')?.[1];
   if (!name) throw new Refusal(403, 'MissingAuthenticationToken', 'The request is not signed.');
-  return name;
+  const token = request.headers['x-amz-security-token'];
+  if (token === undefined) return name;
+  const session = sessionBehind(name, token);
+  if (!session) throw new Refusal(403, 'ExpiredTokenException', 'The security token included in the request is expired');
+  return session.caller;
 }
 
 /** What a function may do: its row's `uses`, read as IAM would read them. */
-export type Grants = Record<string, readonly { on: string; actions: readonly string[]; prefixes?: readonly string[] }[]>;
+export type Grants = Record<string, readonly Grant[]>;
+type Grant = { on: string; actions: readonly string[]; prefixes?: readonly string[]; perTenant?: true };
 
-/** True when the function's row grants the action on the resource; for a bucket also on this key. */
+/** True when the function's row grants the action on the resource and on this key; uses per tenant to the sessions of that tenant alone. */
 export function isGranted(grants: Grants, caller: string, on: string, action: string, key = ''): boolean {
   if (caller === HOST) return true;
-  return (grants[caller] ?? []).some((use) => {
-    if (use.on !== on || !use.actions.includes(action)) return false;
-    return !use.prefixes || use.prefixes.some((prefix) => key.startsWith(prefix.replace(/\*$/, '')));
+  const { name, tenant } = partsOf(caller);
+  return (grants[name] ?? []).some((use) => {
+    if (use.on !== on || !use.actions.includes(action) || Boolean(use.perTenant) !== (tenant !== undefined)) return false;
+    return !use.prefixes || use.prefixes.some((prefix) => key.startsWith(prefix.replace('<tenant>', tenant ?? '').replace(/\*$/, '')));
   });
 }
 
