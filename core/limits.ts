@@ -105,3 +105,27 @@ export const MAX_THREAD_MAILS = 500;
 
 /** Seconds a download link lives. */
 export const LINK_SECONDS = 300;
+
+/** Milliseconds until a POP3 server is connected with, and again until TLS with it stands; servers across the world take 1 s. */
+export const POP3_CONNECT_MS = 15_000;
+
+/** Milliseconds of silence while an answer is due; large maildrops take half a minute to list. */
+export const POP3_IDLE_MS = 60_000;
+
+/** Milliseconds of a whole POP3 session: it ends before the function that holds it, which has 15 minutes at most. */
+export const POP3_TOTAL_MS = 10 * 60_000;
+
+/** POP3 requests under way at once, with servers that list PIPELINING, and bytes of mail that may be on their way. */
+export const POP3_WINDOW = 100;
+export const POP3_OUTSTANDING_BYTES = 4 * MiB;
+
+/** What an answer is taken to have while LIST has not told. */
+export const POP3_UNKNOWN_BYTES = 16 * KiB;
+
+/** Bytes of a POP3 status line; RFC 2449 allows 512. */
+export const MAX_POP3_LINE_BYTES = 4 * KiB;
+
+/** Bytes of a list of capabilities, of a list of mails (300,000 with long ids), and of the top of a mail. */
+export const MAX_POP3_CAPABILITY_BYTES = 64 * KiB;
+export const MAX_POP3_LISTING_BYTES = 24 * MiB;
+export const MAX_POP3_TOP_BYTES = 1 * MiB;
