@@ -6,6 +6,18 @@ const MiB = 1024 * KiB;
 /** Sending addresses a member may register for the dropbox (BCC-7). */
 export const MAX_SENDERS = 5;
 
+/** Mail accounts of one member (POP-6). One is read at a time, the others wait; all of them are listed in one answer. */
+export const MAX_MAIL_ACCOUNTS = 20;
+
+/** Characters of a mailbox's password. A command of POP3 has 255 octets at most (RFC 2449 4); app passwords have 16 characters. */
+export const MAX_PASSWORD_CHARS = 240;
+
+/** Days the first sync of a mail account goes back unless its owner says otherwise. */
+export const FIRST_SYNC_DAYS = 30;
+
+/** Seconds between two polls that a member asks for: servers lock out whoever logs in all the time. */
+export const POLL_NOW_SECONDS = 60;
+
 /** Attachments of one mail, decoded, all together (BCC-22, R-11). Beyond it the mail is kept without them. */
 export const MAX_ATTACHMENT_BYTES = 10 * MiB;
 

@@ -100,7 +100,7 @@ export const functions = {
       {
         on: 'table',
         actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'],
-        prefixes: ['T#<tenant>#*', 'A#*', 'C#*'],
+        prefixes: ['T#<tenant>#*', 'A#*', 'C#*', 'D#*'],
         perTenant: true,
       },
       // Who takes an invitation up is nobody's yet: whose it is, the item under the code's hash says.

@@ -38,6 +38,8 @@ export type MailAccount = {
   active: boolean;
   /** Its owner was deactivated then: not polled (R-33). */
   ownerDeactivatedAt?: string;
+  /** When its owner last asked for a poll. */
+  pollAskedAt?: string;
 } & PollState;
 
 /** What polling has come to: written by polls alone, but for `slot` and what a change of the settings resets. */

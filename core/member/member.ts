@@ -20,6 +20,8 @@ export type Member = {
   dropboxSealed?: string;
   /** Who sees dropbox mail (R-40); `record` when not set. Kept here, where readers of mail look for its owner. */
   dropboxVisibility?: 'record' | 'sharing';
+  /** Ticked for the mail add-on (GEN-1). */
+  mailAddOn?: boolean;
   version: number;
 };
 
@@ -29,7 +31,12 @@ export const memberInput = z.strictObject({
   profile: z.string().max(40).default('standard'),
 });
 export const memberPatch = z
-  .strictObject({ name: z.string().trim().min(1).max(200), profile: z.string().max(40), status: z.enum(['active', 'deactivated']) })
+  .strictObject({
+    name: z.string().trim().min(1).max(200),
+    profile: z.string().max(40),
+    status: z.enum(['active', 'deactivated']),
+    mailAddOn: z.boolean().meta({ description: "Counts while the organisation's mailAddOn is `selected`" }),
+  })
   .partial();
 export const memberReturned = z.object({
   id: z.string(),
@@ -40,4 +47,5 @@ export const memberReturned = z.object({
   confirmed: z.boolean(),
   createdAt: z.string(),
   deactivatedAt: z.string().optional(),
+  mailAddOn: z.boolean().default(false),
 });

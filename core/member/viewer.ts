@@ -12,9 +12,16 @@ export type Viewer = {
   email: string;
   profile: Profile;
   organisation: Tenant;
+  /** Ticked for the mail add-on: counts while the organisation says `selected` (GEN-1). */
+  mailAddOn?: boolean;
 };
 
 export const isAdministrator = (viewer: Viewer): boolean => viewer.profile.administrator;
+
+/** May the viewer set mail accounts up? An administrator enables it for everyone, or for members one by one (GEN-1). */
+export function mayUseMailAddOn({ organisation, mailAddOn }: Viewer): boolean {
+  return organisation.mailAddOn === 'everyone' || (organisation.mailAddOn === 'selected' && mailAddOn === true);
+}
 
 /** What the viewer's profile grants on a module (R-41). */
 export function may(viewer: Viewer, module: Module, what: keyof ModulePermissions): boolean {

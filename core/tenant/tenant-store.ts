@@ -31,7 +31,15 @@ export async function readViewer(table: Table, tenant: TenantId, memberId: strin
   const [settings, member] = await Promise.all([readSettings(table, tenant), table.get<Member>(memberKey(tenant, memberId))]);
   const profile = settings?.profiles.get(member?.profile ?? '');
   if (!settings || !profile || member?.status !== 'active' || !member.confirmed) return undefined;
-  return { tenant, member: memberId, name: member.name, email: member.email, profile, organisation: settings.tenant };
+  return {
+    tenant,
+    member: memberId,
+    name: member.name,
+    email: member.email,
+    profile,
+    organisation: settings.tenant,
+    mailAddOn: member.mailAddOn,
+  };
 }
 
 /**
@@ -101,7 +109,8 @@ export async function patchTenant(
       {
         update: tenantKey(viewer.tenant),
         with: {
-          update: 'SET #name = :name, #timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, version = :next',
+          update:
+            'SET #name = :name, #timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, mailAddOn = :addOn, version = :next',
           condition: 'version = :version',
           names: { '#name': 'name', '#timeZone': 'timeZone' },
           values: {
@@ -109,6 +118,7 @@ export async function patchTenant(
             ':timeZone': after.timeZone,
             ':access': after.recordAccess,
             ':domains': after.excludedDomains,
+            ':addOn': after.mailAddOn ?? 'off',
             ':version': before.version,
             ':next': after.version,
           },

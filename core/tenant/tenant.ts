@@ -5,6 +5,9 @@ import { MODULES, type Module } from '../record/module.ts';
 /** Who reads the records of a module besides their owner and administrators (R-41). */
 export const recordAccess = z.enum(['everyone', 'owner-and-admins']);
 
+/** Who may read their mailboxes over POP3: nobody, members who are ticked for it, or everyone (GEN-1). */
+export const mailAddOn = z.enum(['off', 'selected', 'everyone']);
+
 /** A company that uses the product. */
 export type Tenant = {
   id: string;
@@ -16,6 +19,8 @@ export type Tenant = {
   excludedDomains: string[];
   /** Mail of members' mailboxes is kept only when it concerns a record. */
   storeOnlyRecordMail?: boolean;
+  /** `off` when not set (GEN-1). */
+  mailAddOn?: z.infer<typeof mailAddOn>;
   createdAt: string;
   version: number;
 };
@@ -33,6 +38,7 @@ export const tenantPatch = z
     timeZone,
     recordAccess: accessByModule,
     excludedDomains: z.array(z.string().max(253)).max(MAX_EXCLUDED_DOMAINS),
+    mailAddOn,
   })
   .partial();
 
@@ -42,6 +48,7 @@ export const tenantReturned = z.object({
   timeZone: z.string(),
   recordAccess: accessByModule,
   excludedDomains: z.array(z.string()),
+  mailAddOn: mailAddOn.default('off'),
   createdAt: z.string(),
 });
 

@@ -1,7 +1,7 @@
 import { forbidden, invalid, Problem } from '../../core/errors.ts';
 import { asTenantId } from '../../core/ids.ts';
 import { once } from '../../core/member/idempotency-store.ts';
-import { isAdministrator, type Viewer } from '../../core/member/viewer.ts';
+import { isAdministrator, mayUseMailAddOn, type Viewer } from '../../core/member/viewer.ts';
 import { badCursor } from '../../core/table/page.ts';
 import { readViewer } from '../../core/tenant/tenant-store.ts';
 import { tableOf, vaultOf } from '../connect.ts';
@@ -45,6 +45,12 @@ function requireRight(who: Who, viewer: Viewer): void {
   }
   if (who === 'dropbox' && !viewer.profile.bccDropbox) {
     throw forbidden('no-dropbox-permission', 'Your profile does not have the BCC dropbox permission. Ask an administrator to tick it.');
+  }
+  if (who === 'add-on' && !mayUseMailAddOn(viewer)) {
+    throw forbidden(
+      'add-on-not-enabled',
+      'The mail add-on is not enabled for you. Ask an administrator: PATCH /v1/organisation enables it for everyone or for selected members, PATCH /v1/members/{memberId} selects you.',
+    );
   }
 }
 

@@ -2,6 +2,7 @@ import { setting } from '../connect.ts';
 import type { Operation } from './call.ts';
 import { openapiDocument } from './openapi.ts';
 import { dropboxOperations } from './operations/dropbox.ts';
+import { mailAccountOperations } from './operations/mail-accounts.ts';
 import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
 import { recordOperations } from './operations/records.ts';
@@ -13,4 +14,5 @@ export const operations: Record<string, Operation> = {
   ...dropboxOperations,
   ...recordOperations,
   ...messageOperations,
+  ...mailAccountOperations,
 };

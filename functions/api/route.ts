@@ -8,6 +8,8 @@ export type Who =
   | 'member'
   /** Members whose profile has the BCC dropbox permission (GEN-5). */
   | 'dropbox'
+  /** Members for whom the mail add-on is enabled (GEN-1). */
+  | 'add-on'
   /** Members whose profile has the permission to manage profiles (GEN-7). */
   | 'profile-manager'
   /** Members with the Administrator profile (GEN-3). */

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { Route } from './route.ts';
 import { dropboxRoutes } from './routes/dropbox.ts';
+import { mailAccountRoutes } from './routes/mail-accounts.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { recordRoutes } from './routes/records.ts';
@@ -20,4 +21,5 @@ export const routes: readonly Route[] = [
   ...dropboxRoutes,
   ...recordRoutes,
   ...messageRoutes,
+  ...mailAccountRoutes,
 ];

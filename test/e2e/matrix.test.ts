@@ -68,6 +68,7 @@ function refusedBy({ who }: Route, caller: Caller): string | undefined {
   if (who === 'administrator' && !isAdministrator) return 'administrators-only';
   if (who === 'profile-manager' && !isAdministrator) return 'no-profile-permission';
   if (who === 'dropbox' && caller === 'outsider') return 'no-dropbox-permission';
+  if (who === 'add-on' && caller === 'outsider') return 'add-on-not-enabled';
   return undefined;
 }
 

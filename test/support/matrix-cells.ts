@@ -23,7 +23,8 @@ export type Thing =
   | 'contact'
   | 'deal'
   | 'mail'
-  | 'import';
+  | 'import'
+  | 'mail account';
 
 /** Who sees a thing. Never anybody of another tenant. */
 export type Seen =
@@ -103,6 +104,18 @@ export const cells: Record<string, Cell> = {
   readMessage: { thing: 'mail', seen: SEEN.leads },
   readThread: { thing: 'mail', seen: SEEN.leads },
   downloadRaw: { thing: 'mail', seen: SEEN.leads },
+  listMailAccounts: {},
+  createMailAccount: { body: (n) => mailAccount(n) },
+  readMailAccount: { thing: 'mail account', seen: 'owner' },
+  patchMailAccount: { thing: 'mail account', seen: 'owner', body: (n) => ({ name: `Renamed ${n}` }) },
+  removeMailAccount: { thing: 'mail account', seen: 'owner', spends: true },
+  changeIncomingPassword: { thing: 'mail account', seen: 'owner', body: () => ({ password: 'another one' }) },
+  changeOutgoingPassword: { thing: 'mail account', seen: 'owner', body: () => ({ password: 'another one' }) },
+  activateMailAccount: { thing: 'mail account', seen: 'owner' },
+  makeMailAccountMain: { thing: 'mail account', seen: 'owner' },
+  listFromAddresses: {},
+  // One's own addresses differ from caller to caller.
+  chooseFromAddress: { body: () => ({ address: 'nobody@example.com' }), refuses: everybody('not-your-address') },
   downloadAttachment: { thing: 'mail', seen: SEEN.leads, path: { index: '0' } },
 };
 
@@ -145,6 +158,17 @@ function moduleCells(module: Module): Record<string, Cell> {
     [names.patch]: { ...record, body: (n) => ({ custom: { turn: n } }) },
     [names.remove]: { ...record, spends: true },
     [names.import]: { body: () => lines, type: 'text/csv', refuses },
+  };
+}
+
+/** A form of a mail account, each for another mailbox, on a server that nobody reaches. */
+export function mailAccount(nth: number, name = 'Mailbox') {
+  const outgoing = { host: 'smtp.example.invalid', sameCredentials: true };
+  return {
+    name,
+    address: `mailbox-${nth}@example.com`,
+    incoming: { host: 'pop.example.invalid', userName: `mailbox-${nth}`, password: 'secret' },
+    outgoing,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Answer, TestHost } from './host.ts';
 import { until } from './host.ts';
-import type { Caller, Owner, Thing } from './matrix-cells.ts';
+import { type Caller, mailAccount, type Owner, type Thing } from './matrix-cells.ts';
 import { expectStatus, rawMailWithFile } from './matrix-people.ts';
 import { join, mailedCode, newTenant, type Person, rawMail } from './tenant.ts';
 
@@ -36,6 +36,12 @@ export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
   for (const { api } of [administrator, stranger]) {
     await expectStatus(200, api('PATCH', '/v1/organisation', { recordAccess: { leads: 'owner-and-admins' } }));
   }
+
+  // Ours is for selected members: for all but the one without rights. Theirs is for everyone.
+  await expectStatus(200, administrator.api('PATCH', '/v1/organisation', { mailAddOn: 'selected' }));
+  await expectStatus(200, stranger.api('PATCH', '/v1/organisation', { mailAddOn: 'everyone' }));
+  for (const { id } of [administrator, people.mika, people.other])
+    await expectStatus(200, administrator.api('PATCH', `/v1/members/${id}`, { mailAddOn: true }));
 
   const gone = await ourMember('gone');
   await expectStatus(200, administrator.api('PATCH', `/v1/members/${gone.id}`, { status: 'deactivated' }));
@@ -134,6 +140,11 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     import: async (owner) => {
       const { id } = await post(people[owner], '/v1/contacts/import', `last name\n${canaryOf(owner)}\n`, { 'content-type': 'text/csv' });
       await until(async () => (await people[owner].api('GET', `/v1/imports/${id}`)).json.state === 'done');
+      return id;
+    },
+    'mail account': async (owner) => {
+      const { id } = await post(people[owner], '/v1/mail-accounts', mailAccount(10_000 + ++count, canaryOf(owner)));
+      await expectStatus(200, people[owner].api('POST', `/v1/mail-accounts/${id}/activate`));
       return id;
     },
   };

@@ -1,0 +1,110 @@
+import { invalid } from '../errors.ts';
+import { normaliseAddress, normaliseDomain } from '../message/address.ts';
+import type { Incoming, MailAccount, Outgoing, Security } from './account.ts';
+import type { AccountInput, AccountPatch } from './account-input.ts';
+
+/** What a member sets of an account, passwords apart. */
+export type AccountForm = Pick<MailAccount, 'name' | 'address' | 'incoming' | 'outgoing' | 'deletion'>;
+
+type OutgoingInput = NonNullable<AccountPatch['outgoing']>;
+
+const POP3_PORT: Record<Security, number> = { implicit: 995, starttls: 110, none: 110 };
+const SUBMISSION_PORT: Record<Security, number> = { implicit: 465, starttls: 587, none: 587 };
+const GMAIL = /^pop\.(gmail|googlemail)\.com$/;
+
+/**
+ * A new account as its form says. Throws `imap-not-supported` (POP-3), `invalid-address`, `invalid-server`, `server-needed`,
+ * `recent-needs-leave` (POP-17), `outgoing-credentials`.
+ */
+export function readForm(input: AccountInput): AccountForm {
+  if (input.protocol === 'imap') {
+    throw invalid('imap-not-supported', 'IMAP is not supported here: mailboxes are read over POP3. Give the POP3 server of your provider.');
+  }
+  const address = readAddress(input.address);
+  const incoming = readIncoming(input.incoming, { userName: address });
+  if (input.readByOtherClients && GMAIL.test(incoming.host)) incoming.userName = recent(incoming.userName);
+  const outgoing = input.outgoing && readOutgoing(input.outgoing, incoming.userName);
+  if (outgoing && !outgoing.sameCredentials && !input.outgoing?.password) throw passwordNeeded('outgoing.password');
+  return withDeletion({ name: input.name, address, incoming, outgoing, deletion: input.deletion });
+}
+
+/**
+ * An account as a change leaves it. Whoever holds a token could point an account at a server of their own to be sent the
+ * password that nobody can read here: a host that is new needs the password anew. Throws as `readForm`, and `password-needed`.
+ */
+export function changedForm(before: MailAccount, patch: AccountPatch): AccountForm {
+  const incoming = patch.incoming ? readIncoming(patch.incoming, before.incoming) : before.incoming;
+  if (incoming.host !== before.incoming.host && !patch.incoming?.password) throw passwordNeeded('incoming.password');
+  return withDeletion({
+    name: patch.name ?? before.name,
+    address: patch.address === undefined ? before.address : readAddress(patch.address),
+    incoming,
+    outgoing: patch.outgoing === undefined ? before.outgoing : changedOutgoing(before, patch, incoming),
+    deletion: patch.deletion ?? before.deletion,
+  });
+}
+
+function changedOutgoing(before: MailAccount, patch: AccountPatch, incoming: Incoming): Outgoing | undefined {
+  if (!patch.outgoing) return undefined;
+  const after = readOutgoing(patch.outgoing, incoming.userName);
+  const isNewHost = after.host !== before.outgoing?.host;
+  if (after.sameCredentials && isNewHost && !patch.incoming?.password) throw passwordNeeded('incoming.password');
+  if (!after.sameCredentials && (isNewHost || !before.outgoingPassword) && !patch.outgoing.password) {
+    throw passwordNeeded('outgoing.password');
+  }
+  return after;
+}
+
+function readIncoming(input: AccountInput['incoming'] | NonNullable<AccountPatch['incoming']>, known: Partial<Incoming>): Incoming {
+  const host = input.host === undefined ? known.host : readHost(input.host);
+  if (!host) throw invalid('server-needed', 'We do not know the POP3 server of this address. Give incoming.host; your provider tells it.');
+  const security = input.security ?? known.security ?? 'implicit';
+  // A port given for one kind of security says nothing about another.
+  const port = input.port ?? (security === known.security ? known.port : undefined) ?? POP3_PORT[security];
+  return { host, port, security, userName: input.userName?.trim() ?? known.userName ?? '' };
+}
+
+function readOutgoing(input: OutgoingInput, incomingUser: string): Outgoing {
+  const { host, port, security = 'implicit', sameCredentials, userName, password } = input;
+  const same = sameCredentials ?? (userName === undefined && password === undefined);
+  if (same && (userName !== undefined || password !== undefined)) {
+    throw invalid('outgoing-credentials', 'With sameCredentials the outgoing server has no user name and password of its own.');
+  }
+  const own = same ? {} : { userName: userName?.trim() ?? incomingUser };
+  return { host: readHost(host), port: port ?? SUBMISSION_PORT[security], security, sameCredentials: same, ...own };
+}
+
+/** A host name, or a literal address, in its one spelling. Which of them are connected to is decided when it is. */
+function readHost(text: string): string {
+  const bare = text.trim().toLowerCase();
+  const host = normaliseDomain(bare) ?? (/^\d+(\.\d+){3}$|^[0-9a-f]*:[0-9a-f:.]+$/.test(bare) ? bare : undefined);
+  if (!host) throw invalid('invalid-server', 'Give the name of a mail server, such as pop.example.com.');
+  return host;
+}
+
+function readAddress(text: string): string {
+  const address = normaliseAddress(text);
+  if (!address) throw invalid('invalid-address', 'Give the address of the mailbox, such as mika@example.com.');
+  return address;
+}
+
+/** In recent mode the server gives out thirty days again and again, to several clients: none of them may delete (POP-17, R-36). */
+function withDeletion(form: AccountForm): AccountForm {
+  if (isRecent(form.incoming.userName) && form.deletion.policy !== 'leave') {
+    throw invalid('recent-needs-leave', 'With a user name that begins with `recent:` mail must be left on the server: deletion "leave".');
+  }
+  return form;
+}
+
+const isRecent = (userName: string) => /^recent:/i.test(userName);
+const recent = (userName: string) => (isRecent(userName) ? userName : `recent:${userName}`);
+
+/** Is it the same server, reached in the same way, with the same user name? */
+export const isSameServer = (a: Incoming, b: Incoming) =>
+  a.host === b.host && a.port === b.port && a.security === b.security && a.userName === b.userName;
+
+/** What tells two mailboxes apart: the server, and the user name without its mode. */
+export const mailboxOf = ({ host, userName }: Incoming) => `${host}\n${userName.toLowerCase().replace(/^recent:/, '')}`;
+
+const passwordNeeded = (field: string) =>
+  invalid('password-needed', `Give ${field} too: a stored password is never sent to a server that is new to the account.`, { field });

@@ -1,0 +1,331 @@
+import { auditEntry } from '../audit/audit-store.ts';
+import { conflict, invalid, notFound, stale } from '../errors.ts';
+import { ID } from '../ids.ts';
+import { FIRST_SYNC_DAYS, MAX_MAIL_ACCOUNTS } from '../limits.ts';
+import type { Viewer } from '../member/viewer.ts';
+import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
+import { mailAccountKey, mailAccountPrefix, memberKey, memberPartition } from '../table/keys.ts';
+import type { Vault } from '../tenant/data-key-store.ts';
+import type { Incoming, MailAccount } from './account.ts';
+import { type AccountForm, changedForm, isSameServer, mailboxOf, readForm } from './account-form.ts';
+import type { AccountInput, AccountPatch } from './account-input.ts';
+import { type MailSettings, readMailSettings, settingsChange } from './mail-settings-store.ts';
+import { moveTo, type Slot, slotOf } from './slot.ts';
+
+export type AccountStore = { table: Table; vault: Vault };
+
+/** All mail accounts of a member (POP-5, POP-22), in the order they were made, and what holds for all of them. */
+export type Mailboxes = { accounts: MailAccount[]; settings: MailSettings };
+
+export async function readMailboxes(table: Table, viewer: Viewer): Promise<Mailboxes> {
+  // In this order: whoever adds or removes an account after the first read is noticed by the settings' version.
+  const settings = await readMailSettings(table, viewer.tenant, viewer.member);
+  const accounts = await table.all<MailAccount>({ pk: memberPartition(viewer.tenant, viewer.member), begins: mailAccountPrefix });
+  return { accounts, settings };
+}
+
+/** An account of the viewer's own: another's is none, an administrator's eyes included (GEN-2). Throws `not-found`. */
+export async function readAccount(table: Table, viewer: Viewer, id: string): Promise<MailAccount> {
+  const account = ID.test(id) ? await table.get<MailAccount>(mailAccountKey(viewer.tenant, viewer.member, id)) : undefined;
+  if (!account) throw notFound('mail account');
+  return account;
+}
+
+/**
+ * Sets an account up (POP-8, POP-19). The first one is the active and the main one by itself. Throws as `readForm`,
+ * `too-many-accounts`, `duplicate-account`, `since-in-future`.
+ */
+export async function createAccount({ table, vault }: AccountStore, viewer: Viewer, input: AccountInput, id: string, now: Date) {
+  const form = readForm(input);
+  const { tenant, member } = viewer;
+  const passwords = {
+    incomingPassword: await vault.seal(tenant, passwordPurpose(id, 'incoming'), input.incoming.password),
+    outgoingPassword: input.outgoing?.password && (await vault.seal(tenant, passwordPurpose(id, 'outgoing'), input.outgoing.password)),
+  };
+  return anew(async () => {
+    const { accounts, settings } = await readMailboxes(table, viewer);
+    if (accounts.length >= MAX_MAIL_ACCOUNTS) {
+      throw conflict('too-many-accounts', `You have ${MAX_MAIL_ACCOUNTS} mail accounts, which is the most. Remove one first.`);
+    }
+    requireOther(accounts, form.incoming);
+    const isFirst = accounts.length === 0;
+    const account: MailAccount = {
+      ...freshAccount(now),
+      ...form,
+      ...passwords,
+      id,
+      tenant,
+      member,
+      since: readSince(input.since, now),
+      active: isFirst,
+    };
+    const placed = isFirst ? { ...account, slot: slotOf(account, nextMinute(now)) } : account;
+    await table.transact([
+      settingsChange(tenant, member, settings, isFirst ? { active: id, main: id } : {}),
+      { put: { ...mailAccountKey(tenant, member, id), ...placed }, condition: isNew },
+      ...(isFirst ? moveTo(account, nextMinute(now)) : []),
+      isActiveMember(viewer),
+      accountAudit(viewer, now, 'create', id, { after: settingsOf(placed) }),
+    ]);
+    return placed;
+  });
+}
+
+/**
+ * Changes what is set of an account. Another server or user name is tried at once. Throws as `changedForm`, `not-found`,
+ * `stale`, `duplicate-account`, `changed-meanwhile`.
+ */
+export async function patchAccount(
+  { table, vault }: AccountStore,
+  viewer: Viewer,
+  id: string,
+  patch: AccountPatch,
+  now: Date,
+  ifMatch?: number,
+): Promise<MailAccount> {
+  return anew(async () => {
+    const { accounts, settings } = await readMailboxes(table, viewer);
+    const before = requireVersion(await readAccount(table, viewer, id), ifMatch);
+    if (Object.keys(patch).length === 0) return before;
+    const form = changedForm(before, patch);
+    requireOther(
+      accounts.filter((account) => account.id !== id),
+      form.incoming,
+    );
+    const after: Partial<MailAccount> = { ...form, version: before.version + 1, ...(await newPasswords(vault, before, form, patch)) };
+    const isOther = !isSameServer(form.incoming, before.incoming) || after.incomingPassword !== undefined;
+    if (isOther) Object.assign(after, afresh(before, now));
+    const isOtherMailbox = mailboxOf(form.incoming) !== mailboxOf(before.incoming);
+    if (isOtherMailbox) after.snapshot = undefined;
+    await table.transact([
+      ...(isOtherMailbox ? [settingsChange(viewer.tenant, viewer.member, settings, {})] : []),
+      ...accountChange(before, after, isOther && isRead(before) ? nextMinute(now) : 'stay'),
+      accountAudit(viewer, now, 'change', id, whatChanged(before, form, patch)),
+    ]);
+    return readAccount(table, viewer, id);
+  });
+}
+
+/**
+ * Another password for the incoming server (POP-23, POP-25, C-10): the account is read again at once, even if its server had
+ * refused the one before (R-37). The outgoing server's own password stays as it is. Throws `not-found`, `stale`.
+ */
+export async function changeIncomingPassword(
+  { table, vault }: AccountStore,
+  viewer: Viewer,
+  id: string,
+  password: string,
+  now: Date,
+  ifMatch?: number,
+): Promise<MailAccount> {
+  return anew(async () => {
+    const before = requireVersion(await readAccount(table, viewer, id), ifMatch);
+    const incomingPassword = await vault.seal(viewer.tenant, passwordPurpose(id, 'incoming'), password);
+    const after = { ...afresh(before, now), incomingPassword, version: before.version + 1 };
+    await table.transact([
+      ...accountChange(before, after, isRead(before) ? nextMinute(now) : 'stay'),
+      accountAudit(viewer, now, 'change-incoming-password', id),
+    ]);
+    return readAccount(table, viewer, id);
+  });
+}
+
+/**
+ * Another password for the outgoing server alone (POP-26), which has credentials of its own from then on. Throws `not-found`,
+ * `stale`, `no-outgoing-server`.
+ */
+export async function changeOutgoingPassword(
+  { table, vault }: AccountStore,
+  viewer: Viewer,
+  id: string,
+  { password, userName }: { password: string; userName?: string },
+  now: Date,
+  ifMatch?: number,
+): Promise<MailAccount> {
+  return anew(async () => {
+    const before = requireVersion(await readAccount(table, viewer, id), ifMatch);
+    if (!before.outgoing) throw conflict('no-outgoing-server', 'This account has no outgoing server. Set it with PATCH first.');
+    const outgoing = {
+      ...before.outgoing,
+      sameCredentials: false,
+      userName: userName?.trim() ?? before.outgoing.userName ?? before.incoming.userName,
+    };
+    const outgoingPassword = await vault.seal(viewer.tenant, passwordPurpose(id, 'outgoing'), password);
+    await table.transact([
+      ...accountChange(before, { outgoing, outgoingPassword, version: before.version + 1 }, 'stay'),
+      accountAudit(viewer, now, 'change-outgoing-password', id, { after: { userName: outgoing.userName } }),
+    ]);
+    return readAccount(table, viewer, id);
+  });
+}
+
+/** Removes an account; mail that came through it stays. When it was the one that is read, none is (R-44). Throws `not-found`, `stale`. */
+export async function removeAccount(table: Table, viewer: Viewer, id: string, now: Date, ifMatch?: number): Promise<void> {
+  return anew(async () => {
+    const { settings } = await readMailboxes(table, viewer);
+    const account = requireVersion(await readAccount(table, viewer, id), ifMatch);
+    const { tenant, member } = viewer;
+    await table.transact([
+      settingsChange(tenant, member, settings, {
+        ...(settings.active === id ? { active: undefined } : {}),
+        ...(settings.main === id ? { main: undefined } : {}),
+      }),
+      { delete: mailAccountKey(tenant, member, id), ...asRead(account) },
+      ...moveTo(account, undefined),
+      accountAudit(viewer, now, 'remove', id, { before: settingsOf(account) }),
+    ]);
+  });
+}
+
+/** The password of an account's server; undefined when there is none, as with an outgoing server that has the incoming one's. */
+export async function openPassword(vault: Vault, account: MailAccount, side: 'incoming' | 'outgoing'): Promise<string | undefined> {
+  const sealed = side === 'incoming' ? account.incomingPassword : account.outgoingPassword;
+  if (sealed === undefined) return undefined;
+  const password = await vault.open(account.tenant, passwordPurpose(account.id, side), sealed);
+  if (password === undefined) throw new Error('the password of a mail account does not open with its tenant key');
+  return password;
+}
+
+export const passwordPurpose = (account: string, side: 'incoming' | 'outgoing') => `mail-account ${account} ${side}`;
+
+/** Polls and other requests change the same items: what was refused is read again and tried anew. */
+export async function anew<T>(attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!(error instanceof TransactionRefused)) throw error;
+      if (tries === TRIES) throw conflict('changed-meanwhile', 'Your mail accounts were changed in the same moment. Read them again.');
+    }
+  }
+}
+const TRIES = 5;
+
+/**
+ * The writes that change an account, `undefined` removing what it is given for, and move it in the timetable unless it stays.
+ * Refused when somebody else changed it, or moved it, since `before` was read.
+ */
+export function accountChange(before: MailAccount, change: Partial<MailAccount>, slot: Slot | undefined | 'stay'): Write[] {
+  const moves = slot !== 'stay';
+  const after = moves ? { ...change, slot: slot && slotOf(before, slot) } : change;
+  const set = Object.entries(after).filter(([, value]) => value !== undefined);
+  const gone = Object.keys(after).filter((name) => after[name as keyof MailAccount] === undefined);
+  const { condition, names, values } = asRead(before, { moves });
+  const update = {
+    update: [
+      set.length > 0 ? `SET ${set.map(([name]) => `#${name} = :${name}`).join(', ')}` : '',
+      gone.length > 0 ? `REMOVE ${gone.map((name) => `#${name}`).join(', ')}` : '',
+    ].join(' '),
+    condition,
+    names: { ...names, ...Object.fromEntries(Object.keys(after).map((name) => [`#${name}`, name])) },
+    values: { ...values, ...Object.fromEntries(set.map(([name, value]) => [`:${name}`, value])) },
+  };
+  const key = mailAccountKey(before.tenant, before.member, before.id);
+  return [{ update: key, with: update }, ...(moves ? moveTo(before, slot) : [])];
+}
+
+function asRead({ version, active, slot }: MailAccount, { moves } = { moves: true }) {
+  const inPlace = slot === undefined ? 'attribute_not_exists(#slot)' : '#slot = :wasSlot';
+  return {
+    condition: `version = :wasVersion AND active = :wasActive${moves ? ` AND ${inPlace}` : ''}`,
+    names: (moves ? { '#slot': 'slot' } : {}) as Record<string, string>,
+    values: { ':wasVersion': version, ':wasActive': active, ...(moves && slot !== undefined ? { ':wasSlot': slot } : {}) },
+  };
+}
+
+/** Nobody is polled for a member who is deactivated in the same moment (R-33). */
+export const isActiveMember = ({ tenant, member }: Viewer): Write => ({
+  check: memberKey(tenant, member),
+  condition: '#status = :active',
+  names: { '#status': 'status' },
+  values: { ':active': 'active' },
+});
+
+export const accountAudit = (viewer: Viewer, now: Date, verb: string, account: string, what: { before?: unknown; after?: unknown } = {}) =>
+  auditEntry(viewer.tenant, {
+    at: now.toISOString(),
+    actor: viewer.member,
+    action: `mail-account.${verb}`,
+    subject: `mail-account:${account}`,
+    ...what,
+  });
+
+export const nextMinute = (now: Date): Slot => ({ at: new Date(now.getTime() + 60_000).toISOString() });
+
+const isRead = ({ active, ownerDeactivatedAt }: MailAccount) => active && !ownerDeactivatedAt;
+
+/** What a change of server, user name or password does to an account's state: whatever was held against the old ones is void. */
+function afresh({ credentials, sync }: MailAccount, now: Date) {
+  const state = sync.doneAt ? ('ok' as const) : sync.startedAt ? ('syncing' as const) : ('never-synced' as const);
+  return {
+    credentials: credentials + 1,
+    authFailures: 0,
+    connectFailures: 0,
+    lastError: undefined,
+    state,
+    stateSince: now.toISOString(),
+  };
+}
+
+function freshAccount(now: Date) {
+  const at = now.toISOString();
+  return {
+    protocol: 'pop3' as const,
+    createdAt: at,
+    version: 1,
+    credentials: 1,
+    state: 'never-synced' as const,
+    stateSince: at,
+    authFailures: 0,
+    connectFailures: 0,
+    sync: { found: 0, fetched: 0, filed: 0, skipped: 0, bytes: 0 },
+    totals: { filed: 0, deleted: 0 },
+  };
+}
+
+/** Passwords that come with a change; an outgoing server without one of its own forgets the one it had. */
+async function newPasswords(vault: Vault, { id, tenant }: MailAccount, { outgoing }: AccountForm, patch: AccountPatch) {
+  const [incoming, own] = [patch.incoming?.password, patch.outgoing?.password];
+  return {
+    ...(incoming ? { incomingPassword: await vault.seal(tenant, passwordPurpose(id, 'incoming'), incoming) } : {}),
+    ...(own ? { outgoingPassword: await vault.seal(tenant, passwordPurpose(id, 'outgoing'), own) } : {}),
+    ...(!outgoing || outgoing.sameCredentials ? { outgoingPassword: undefined } : {}),
+  };
+}
+
+/** Two accounts of a member that read the same mailbox would take each other's mail. */
+function requireOther(others: MailAccount[], incoming: Incoming): void {
+  const twin = others.find((other) => mailboxOf(other.incoming) === mailboxOf(incoming));
+  if (!twin) return;
+  throw conflict('duplicate-account', 'You have an account with this server and user name already. Change that one.', {
+    existing: twin.id,
+  });
+}
+
+function requireVersion(account: MailAccount, ifMatch: number | undefined): MailAccount {
+  if (ifMatch !== undefined && ifMatch !== account.version) throw stale();
+  return account;
+}
+
+const settingsOf = ({ name, address, incoming, outgoing, deletion }: AccountForm): AccountForm => ({
+  name,
+  address,
+  incoming,
+  outgoing,
+  deletion,
+});
+
+/** The fields a change names, before and after; passwords are not among them. */
+function whatChanged(before: AccountForm, after: AccountForm, patch: AccountPatch) {
+  const fields = Object.keys(settingsOf(before)).filter((field) => field in patch) as (keyof AccountForm)[];
+  const only = (form: AccountForm) => Object.fromEntries(fields.map((field) => [field, form[field]]));
+  return { before: only(before), after: only(after) };
+}
+
+/** How far back the first sync goes (R-39). */
+function readSince(since: string | undefined, now: Date): string {
+  if (since === undefined) return new Date(now.getTime() - FIRST_SYNC_DAYS * 86_400_000).toISOString();
+  if (Date.parse(since) > now.getTime())
+    throw invalid('since-in-future', 'Give a time that is past: mail that came before it is left alone.');
+  return new Date(since).toISOString();
+}

@@ -1,0 +1,66 @@
+import type * as z from 'zod';
+import type { MailAccount } from '../../../core/account/account.ts';
+import type {
+  AccountInput,
+  AccountPatch,
+  fromAddressInput,
+  incomingPasswordInput,
+  outgoingPasswordInput,
+} from '../../../core/account/account-input.ts';
+import { accountShown, accountsShown } from '../../../core/account/account-shown.ts';
+import {
+  type AccountStore,
+  changeIncomingPassword,
+  changeOutgoingPassword,
+  createAccount,
+  patchAccount,
+  readAccount,
+  readMailboxes,
+  removeAccount,
+} from '../../../core/account/account-store.ts';
+import { activateAccount, makeMain } from '../../../core/account/active-account-store.ts';
+import { chooseFromAddress, listFromAddresses } from '../../../core/account/from-address-store.ts';
+import { readMailSettings } from '../../../core/account/mail-settings-store.ts';
+import { newId } from '../../../core/ids.ts';
+import type { Viewer } from '../../../core/member/viewer.ts';
+import { tableOf, vaultOf } from '../../connect.ts';
+import type { Call, Operation, Reply } from '../call.ts';
+
+export const mailAccountOperations = {
+  listMailAccounts: async ({ viewer, now }: Call) => ({ body: accountsShown(await readMailboxes(tableOf(viewer.tenant), viewer), now) }),
+  createMailAccount: async ({ viewer, body, now }: Call<never, AccountInput>) => {
+    const account = await createAccount(store(viewer), viewer, body, newId(now), now);
+    return { ...(await shown(viewer, account, now)), headers: { location: `/v1/mail-accounts/${account.id}` } };
+  },
+  readMailAccount: async ({ viewer, params, now }: Call) =>
+    shown(viewer, await readAccount(tableOf(viewer.tenant), viewer, params.accountId ?? ''), now),
+  patchMailAccount: async ({ viewer, params, body, now, ifMatch }: Call<never, AccountPatch>) =>
+    shown(viewer, await patchAccount(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
+  removeMailAccount: async ({ viewer, params, now, ifMatch }: Call) => {
+    await removeAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now, ifMatch);
+    return {};
+  },
+  changeIncomingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof incomingPasswordInput>>) =>
+    shown(viewer, await changeIncomingPassword(store(viewer), viewer, params.accountId ?? '', body.password, now, ifMatch), now),
+  changeOutgoingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof outgoingPasswordInput>>) =>
+    shown(viewer, await changeOutgoingPassword(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
+  activateMailAccount: async ({ viewer, params, now }: Call) =>
+    shown(viewer, await activateAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now), now),
+  makeMailAccountMain: async ({ viewer, params, now }: Call) =>
+    shown(viewer, await makeMain(tableOf(viewer.tenant), viewer, params.accountId ?? '', now), now),
+  listFromAddresses: async ({ viewer }: Call) => {
+    const { items, version } = await listFromAddresses(tableOf(viewer.tenant), viewer);
+    return { body: { items }, version };
+  },
+  chooseFromAddress: async ({ viewer, body, now, ifMatch }: Call<never, z.output<typeof fromAddressInput>>) => {
+    const { items, version } = await chooseFromAddress(tableOf(viewer.tenant), viewer, body.address, now, ifMatch);
+    return { body: { items }, version };
+  },
+} satisfies Record<string, Operation>;
+
+const store = ({ tenant }: Viewer): AccountStore => ({ table: tableOf(tenant), vault: vaultOf(tenant) });
+
+async function shown(viewer: Viewer, account: MailAccount, now: Date): Promise<Reply> {
+  const settings = await readMailSettings(tableOf(viewer.tenant), viewer.tenant, viewer.member);
+  return { body: accountShown(account, settings, now), version: account.version };
+}
