@@ -64,7 +64,7 @@ async function compare(table: Table, viewer: Viewer, owner: string, after: strin
 
 async function bareQuery(table: Table, viewer: Viewer, owner: string, after: string | undefined): Promise<void> {
   const pk = recordPartition(viewer.tenant, RECORD);
-  const begins = timelinePrefix(owner, 'dropbox');
+  const begins = timelinePrefix({ owner, channel: 'dropbox' });
   await table.client.send(
     new QueryCommand({
       TableName: table.name,
@@ -80,13 +80,13 @@ async function bareQuery(table: Table, viewer: Viewer, owner: string, after: str
 
 /** Writes the mails straight to the table; answers their positions, oldest first. */
 async function fill(table: Table, { tenant, member }: Viewer): Promise<string[]> {
-  const items: Item[] = [{ ...holderKey(tenant, RECORD, member, 'dropbox'), owner: member, channel: 'dropbox' }];
+  const items: Item[] = [{ ...holderKey(tenant, RECORD, { owner: member, channel: 'dropbox' }), owner: member, channel: 'dropbox' }];
   const positions: string[] = [];
   for (let n = 0; n < MAILS; n++) {
     const receivedAt = new Date(Date.UTC(2026, 0, 1) + n * 60_000).toISOString();
     const message = sha256(String(n)).slice(0, 26);
-    const key = timelineKey(tenant, RECORD, member, 'dropbox', receivedAt, message);
-    positions.push(key.sk.slice(timelinePrefix(member, 'dropbox').length));
+    const key = timelineKey(tenant, RECORD, { owner: member, channel: 'dropbox' }, receivedAt, message);
+    positions.push(key.sk.slice(timelinePrefix({ owner: member, channel: 'dropbox' }).length));
     items.push({
       ...key,
       message,

@@ -112,6 +112,12 @@ export const MAX_TOKENS = 20;
 /** Domains a tenant may exclude from dropbox matching. */
 export const MAX_EXCLUDED_DOMAINS = 200;
 
+/** Domains a member may exclude from public sharing (SHR-18). */
+export const MAX_SHARING_EXCLUSIONS = 5;
+
+/** Holders noted beside an address, so that filing need not note them again: beyond it the item would grow without end. */
+export const MAX_NOTED_HOLDERS = 100;
+
 /** Mails of one thread that are listed; the longest ordinary threads have some hundreds. */
 export const MAX_THREAD_MAILS = 500;
 

@@ -100,7 +100,7 @@ async function isFiled(table: Table, { id }: Delivery, { tenant, member }: Owner
   if (copy?.delivery !== id) return false;
   const last = copy.records.at(-1);
   if (!last) return true;
-  const shown = timelineKey(tenant, last.id, member, copy.channel, copy.receivedAt, message);
+  const shown = timelineKey(tenant, last.id, { owner: member, channel: 'dropbox' }, copy.receivedAt, message);
   return (await table.get(shown, { consistent: false })) !== undefined;
 }
 

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { Sharing } from '../sharing/sharing.ts';
 
 /**
  * A person of a tenant. `confirmed` once they have shown that the login address is theirs; only then they have tokens,
@@ -22,6 +23,8 @@ export type Member = {
   dropboxVisibility?: 'record' | 'sharing';
   /** Ticked for the mail add-on (GEN-1). */
   mailAddOn?: boolean;
+  /** How mail of their mailbox is shared; kept here for the same reason. Absent until chosen. */
+  sharing?: Sharing;
   version: number;
 };
 

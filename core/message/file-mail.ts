@@ -5,6 +5,7 @@ import type { Module } from '../record/module.ts';
 import { createFromMail } from '../record/record-store.ts';
 import type { Table } from '../table/client.ts';
 import type { Channel } from '../table/keys.ts';
+import { counterpartDomains, MIXED, seriesOf } from './counterpart.ts';
 import type { Parcel } from './delivery.ts';
 import type { Copy, Message, TimelineEntry } from './message.ts';
 import { holderMark, joinThread, noteHolder, putCopy, putMessage, putOwnMail, putTimelineEntry, readCopy } from './message-store.ts';
@@ -64,8 +65,10 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   const made = await createRecords(table, filing, stored.receivedAt);
   const ties = [...filing.ties, ...made.filter(filing.mayTie)];
   const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
+  const domains = counterpartDomains(mail, filing.direction);
+  const series = seriesOf({ member: owner, channel, domains });
   for (const tie of ties) {
-    if (!tie.holders?.has(holderMark(owner, channel))) await noteHolder(table, tenant, tie, owner, channel);
+    if (!tie.holders?.has(holderMark(series))) await noteHolder(table, tenant, tie, series, domains);
   }
 
   const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
@@ -78,6 +81,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     receivedAt: stored.receivedAt,
     delivery: delivery.id,
     records: records.map(({ module, id }) => ({ module, id })),
+    domains,
   });
   if (copy.delivery !== delivery.id) return settledBefore(table, filing, stored, copy);
   await showOn(table, filing, copy);
@@ -102,8 +106,8 @@ async function settledBefore(table: Table, filing: Filing, stored: Message, copy
  * that another try shows it on the same ones.
  */
 async function showOn(table: Table, filing: Filing, copy: Copy): Promise<void> {
-  const entry = timelineEntry(filing, copy.receivedAt);
-  for (const { id } of copy.records) await putTimelineEntry(table, filing.tenant, id, copy.channel, entry);
+  const entry = timelineEntry(filing, copy);
+  for (const { id } of copy.records) await putTimelineEntry(table, filing.tenant, id, seriesOf(copy), entry);
   if (copy.channel === 'mailbox') await putOwnMail(table, filing.tenant, { ...entry, records: copy.records.slice(0, MAX_SHOWN_RECORDS) });
 }
 
@@ -124,12 +128,12 @@ const MAX_SHOWN_RECORDS = 3;
 const isOverLimit = (mail: ParsedMail) => mail.attachments.reduce((sum, { size }) => sum + size, 0) > MAX_ATTACHMENT_BYTES;
 
 /** What lists show of the mail. Texts are cut by bytes: a Japanese character has three, and the item must stay below 1 KB. */
-function timelineEntry({ mail, message, owner, direction }: Filing, receivedAt: string): TimelineEntry {
+function timelineEntry({ mail, message, owner, direction }: Filing, copy: Copy): TimelineEntry {
   const omitted = isOverLimit(mail);
   return {
     message,
     owner,
-    receivedAt,
+    receivedAt: copy.receivedAt,
     direction,
     subject: clipBytes(mail.subject, 240),
     from: mail.from[0]?.address ?? '',
@@ -138,7 +142,14 @@ function timelineEntry({ mail, message, owner, direction }: Filing, receivedAt: 
     snippet: clipBytes(mail.text.slice(0, 400).replace(/\s+/g, ' ').trim(), 150),
     attachments: omitted ? 0 : mail.attachments.filter((attachment) => !attachment.inline).length,
     attachmentsOmitted: omitted ? true : undefined,
+    domains: tellsDomains(copy, mail) ? undefined : copy.domains,
   };
+}
+
+/** Whether the other side's domains are known without naming them: by the series, or by the one recipient that is shown. */
+function tellsDomains(copy: Copy, mail: ParsedMail): boolean {
+  const series = seriesOf(copy);
+  return series.channel === 'mailbox' ? series.group !== MIXED : mail.to.length + mail.cc.length < 2;
 }
 
 /** The longest beginning of at most so many bytes of UTF-8 that cuts no character. */

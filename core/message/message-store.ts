@@ -1,4 +1,5 @@
 import type { TenantId } from '../ids.ts';
+import { MAX_NOTED_HOLDERS } from '../limits.ts';
 import type { Item, Table } from '../table/client.ts';
 import {
   type Channel,
@@ -8,30 +9,35 @@ import {
   messagePartition,
   ownMailKey,
   recordAddressKey,
+  type Series,
   threadKey,
   threadPartition,
   timelineKey,
 } from '../table/keys.ts';
+import { MIXED } from './counterpart.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 
 /** A record, and the address it was found by. */
-type Tie = { record: string; module: string; address: string };
+type Tie = { record: string; module: string; address: string; holders?: ReadonlySet<string> };
 
 /**
- * Notes on the record that this owner has mail there, so that readers know whose timelines to merge; and beside the
- * address that was looked up, so that the next mail need not.
+ * Notes on the record that there is such a series of mail, so that readers know which to merge; and beside the address that was
+ * looked up, so that the next mail need not.
  */
-export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, owner: string, channel: Channel): Promise<void> {
-  await table.put({ ...holderKey(tenant, tie.record, owner, channel), owner, channel });
+export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, series: Series, domains: string[]): Promise<void> {
+  await table.put({ ...holderKey(tenant, tie.record, series), ...series, ...(isOneGroup(series) ? { domains } : {}) });
+  if (tie.holders && tie.holders.size >= MAX_NOTED_HOLDERS) return;
   await table.update(recordAddressKey(tenant, tie.address, tie.module, tie.record), {
-    update: 'ADD holders :owner',
+    update: 'ADD holders :mark',
     condition: 'attribute_exists(pk)',
-    values: { ':owner': new Set([holderMark(owner, channel)]) },
+    values: { ':mark': new Set([holderMark(series)]) },
   });
 }
 
-/** How an owner is named beside an address for mail that came in this way. */
-export const holderMark = (owner: string, channel: Channel) => (channel === 'dropbox' ? owner : `${owner}#${channel}`);
+/** How a series is named beside an address. */
+export const holderMark = (series: Series) => (series.channel === 'dropbox' ? series.owner : `${series.owner}#${series.group}`);
+
+const isOneGroup = (series: Series) => series.channel === 'mailbox' && series.group !== MIXED;
 
 /** Lists a mail among those of its owner's mailboxes. */
 export async function putOwnMail(table: Table, tenant: TenantId, entry: OwnMailEntry): Promise<void> {
@@ -42,10 +48,10 @@ export async function putTimelineEntry(
   table: Table,
   tenant: TenantId,
   record: string,
-  channel: Channel,
+  series: Series,
   entry: TimelineEntry,
 ): Promise<void> {
-  await table.put({ ...timelineKey(tenant, record, entry.owner, channel, entry.receivedAt, entry.message), ...entry });
+  await table.put({ ...timelineKey(tenant, record, series, entry.receivedAt, entry.message), ...entry });
 }
 
 /**

@@ -1,18 +1,22 @@
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
+import { NOT_CHOSEN } from '../sharing/sharing.ts';
 import type { Table } from '../table/client.ts';
-import { type Channel, holdersPartition, memberKey, recordPartition, timelinePrefix } from '../table/keys.ts';
+import { holdersPartition, memberKey, recordPartition, type Series, timelinePrefix } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
+import { domainOf } from './address.ts';
 import type { TimelineEntry } from './message.ts';
 
-type Holder = { owner: string; channel: Channel };
+/** A series of a record's mail that the viewer may see: all of it, or what `keep` says entry by entry. */
+type OpenSeries = { series: Series; keep?: (entry: TimelineEntry) => boolean };
+type Held = Series & { sk: string; domains?: string[] };
 type Positioned = TimelineEntry & { position: string };
 
 /**
  * A page of a record's mail that the viewer may see, newest receipt first (R-34). The record itself must be readable;
- * the caller looks. Only timelines of owners whose mail the viewer may see are read and merged, so hidden mail costs
- * nothing and shows in no count, no gap and no time (R-42). `after` is the position of the last row before.
+ * the caller looks. Only the series that the viewer may see are read and merged, so hidden mail costs nothing and shows in no
+ * count, no gap and no time (R-42). `after` is the position of the last row before.
  */
 export async function listTimeline(
   table: Table,
@@ -20,60 +24,119 @@ export async function listTimeline(
   record: string,
   page: { limit: number; after?: string },
 ): Promise<Page<TimelineEntry>> {
-  const holders = await visibleHolders(table, viewer, record);
-  const entries = await mergePage(table, viewer, record, holders, page.limit + 1, page.after);
+  const open = await openSeries(table, viewer, record);
+  const entries = await mergePage(
+    open.map((one) => new Source(table, viewer, record, one, page.after)),
+    viewer.member,
+    page.limit + 1,
+  );
   if (entries.length <= page.limit) return { items: entries };
   return { items: entries.slice(0, page.limit), next: entries[page.limit - 1]?.position };
 }
 
 /** What others may see of each owner, as set now. */
 export async function ownerSettings(table: Table, viewer: Viewer, owners: string[]): Promise<Map<string, OwnerSettings>> {
-  const others = owners.filter((owner) => owner !== viewer.member);
+  const others = [...new Set(owners)].filter((owner) => owner !== viewer.member);
   const members = others.length > 0 ? await table.getMany<Member>(others.map((owner) => memberKey(viewer.tenant, owner))) : [];
-  return new Map(others.map((owner, i) => [owner, { dropboxVisibility: members[i]?.dropboxVisibility ?? 'record', sharing: 'private' }]));
+  return new Map(others.map((owner, i) => [owner, settingsOf(members[i])]));
+}
+
+function settingsOf(member: Member | undefined): OwnerSettings {
+  return {
+    dropboxVisibility: member?.dropboxVisibility ?? 'record',
+    sharing: member?.sharing ?? NOT_CHOSEN,
+    deactivated: member?.status !== 'active',
+  };
 }
 
 /** An owner sees their own mail whatever is set: no settings need be read for that. */
-export const OWN: OwnerSettings = { dropboxVisibility: 'sharing', sharing: 'private' };
+export const OWN: OwnerSettings = { dropboxVisibility: 'sharing', sharing: NOT_CHOSEN, deactivated: false };
 
-async function visibleHolders(table: Table, viewer: Viewer, record: string): Promise<Holder[]> {
-  const holders = await table.all<Holder>({ pk: holdersPartition(viewer.tenant, record) });
+/** Decides for whole series where that can be done: one Query of who holds mail there, and their settings. */
+async function openSeries(table: Table, viewer: Viewer, record: string): Promise<OpenSeries[]> {
+  const noted = await table.all<Held>({ pk: holdersPartition(viewer.tenant, record) });
+  const ticks = new Set(noted.filter(({ sk }) => sk.endsWith('#tick')).map(({ owner }) => owner));
+  const held = noted.filter(({ sk }) => !sk.endsWith('#tick'));
   const settings = await ownerSettings(
     table,
     viewer,
-    holders.map(({ owner }) => owner),
+    held.map(({ owner }) => owner),
   );
-  return holders.filter(({ owner, channel }) => canSee(viewer, owner, channel, settings.get(owner) ?? OWN));
+  return held.flatMap((one): OpenSeries[] => {
+    const { owner, channel, domains } = one;
+    const series: Series = channel === 'mailbox' ? { owner, channel, group: one.group } : { owner, channel };
+    const of = settings.get(owner) ?? OWN;
+    const sees = (its: readonly string[] | undefined) =>
+      canSee(viewer, { owner, channel, domains: its }, of, { ticked: ticks.has(owner) }).visible;
+    if (domains) return sees(domains) ? [{ series }] : [];
+    // Its mails have different domains: all are open, none is, or each is looked at.
+    if (sees(undefined)) return [{ series }];
+    return sees([]) ? [{ series, keep: (entry) => sees(domainsOf(entry)) }] : [];
+  });
+}
+
+/** One recipient's domain is known by the address shown; of several, the entry names them, unless it is older than that. */
+function domainsOf({ domains, to }: TimelineEntry): string[] | undefined {
+  if (domains) return domains;
+  return to.length < 2 ? to.map(domainOf) : undefined;
+}
+
+/** One series, read forward in growing bites: of fifty owners' series most give no more than a row or two to a page. */
+class Source {
+  readonly ready: Positioned[] = [];
+  more = true;
+  private after: string | undefined;
+  private readonly table: Table;
+  private readonly pk: string;
+  private readonly begins: string;
+  private readonly keep: (entry: TimelineEntry) => boolean;
+
+  constructor(table: Table, viewer: Viewer, record: string, { series, keep }: OpenSeries, after: string | undefined) {
+    this.table = table;
+    this.pk = recordPartition(viewer.tenant, record);
+    this.begins = timelinePrefix(series);
+    this.keep = keep ?? (() => true);
+    this.after = after;
+  }
+
+  async read(limit: number): Promise<void> {
+    const after = this.after === undefined ? undefined : this.begins + this.after;
+    const page = await this.table.page<TimelineEntry & { sk: string }>({
+      pk: this.pk,
+      begins: this.begins,
+      limit,
+      descending: true,
+      after,
+    });
+    const entries = page.items.map((item) => ({ ...item, position: item.sk.slice(this.begins.length) }));
+    this.ready.push(...entries.filter(this.keep));
+    this.after = entries.at(-1)?.position ?? this.after;
+    this.more = page.more;
+  }
 }
 
 /**
- * The next rows of all the holders' timelines together, `limit` of them unless there are no more. A mail that several hold
- * stands at one position, and shows once.
+ * The next rows of all series together, `limit` of them unless there are no more. A mail that several hold, or that came in two
+ * ways, stands at one position and shows once, as the viewer's own if it is.
  */
-async function mergePage(table: Table, viewer: Viewer, record: string, holders: Holder[], limit: number, after: string | undefined) {
-  const pages = await Promise.all(
-    holders.map(async ({ owner, channel }) => {
-      const begins = timelinePrefix(owner, channel);
-      const pk = recordPartition(viewer.tenant, record);
-      const page = await table.page<TimelineEntry & { sk: string }>({
-        pk,
-        begins,
-        limit,
-        descending: true,
-        after: after === undefined ? undefined : begins + after,
-      });
-      return { entries: page.items.map((item) => ({ ...item, position: item.sk.slice(begins.length) })), more: page.more };
-    }),
-  );
-  const byPosition = new Map<string, Positioned>();
-  for (const entry of pages.flatMap(({ entries }) => entries)) {
-    if (!byPosition.has(entry.position) || entry.owner === viewer.member) byPosition.set(entry.position, entry);
+async function mergePage(sources: Source[], self: string, limit: number): Promise<Positioned[]> {
+  const rows: Positioned[] = [];
+  let bite = Math.min(limit, Math.ceil(limit / Math.max(1, sources.length)) + SPARE_ROWS);
+  for (;;) {
+    // The next row is certain only when each series that goes on has shown where.
+    const unread = sources.filter(({ ready, more }) => more && ready.length === 0);
+    if (unread.length > 0) {
+      await Promise.all(unread.map((source) => source.read(bite)));
+      bite = Math.min(limit, bite * 2);
+      continue;
+    }
+    const heads = sources.flatMap(({ ready }) => ready[0] ?? []);
+    const next = heads.reduce<Positioned | undefined>((best, head) => (best && best.position >= head.position ? best : head), undefined);
+    if (!next || rows.length === limit) return rows;
+    const same = sources.filter(({ ready }) => ready[0]?.position === next.position).map(({ ready }) => ready.shift() as Positioned);
+    rows.push(same.find(({ owner }) => owner === self) ?? next);
   }
-  // Beyond the last row of a page that has more, another of its rows may come first: only what is before it is certain.
-  const horizon = pages.filter(({ more }) => more).map(({ entries }) => entries.at(-1)?.position ?? '');
-  const certainFrom = horizon.reduce((highest, position) => (position > highest ? position : highest), '');
-  const sorted = [...byPosition.values()]
-    .filter(({ position }) => position >= certainFrom)
-    .sort((a, b) => (a.position < b.position ? 1 : -1));
-  return sorted.slice(0, limit);
 }
+
+/** Read of each series beyond its even share of a page, so that small differences need no second round. */
+const SPARE_ROWS = 4;

@@ -4,8 +4,9 @@ import { mayRead } from '../record/access.ts';
 import type { StoredRecord } from '../record/record.ts';
 import { canSee } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { ownMailKey, ownMailPartition, recordKey, timelineKey } from '../table/keys.ts';
+import { ownMailKey, ownMailPartition, recordKey, tickKey, timelineKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
+import { seriesOf } from './counterpart.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 import { readMessage, readThread } from './message-store.ts';
 import { OWN, ownerSettings } from './timeline-store.ts';
@@ -57,22 +58,41 @@ async function seenBy(
   viewer: Viewer,
   { message, copies }: { message: Message; copies: Copy[] },
 ): Promise<VisibleMessage | undefined> {
-  const readable = await readableRecords(table, viewer, copies);
-  const settings = await ownerSettings(
-    table,
-    viewer,
-    copies.map(({ member }) => member),
-  );
-  const seen = copies.filter(
-    (copy) =>
-      canSee(viewer, copy.member, copy.channel, settings.get(copy.member) ?? OWN) &&
-      (copy.member === viewer.member || copy.records.some(({ id }) => readable.has(id))),
-  );
+  const [readable, settings, ticked] = await Promise.all([
+    readableRecords(table, viewer, copies),
+    ownerSettings(
+      table,
+      viewer,
+      copies.map(({ member }) => member),
+    ),
+    readTicks(table, viewer, copies),
+  ]);
+  const seenOn = (copy: Copy) => {
+    const { member, channel, domains } = copy;
+    const of = settings.get(member) ?? OWN;
+    return copy.records.filter(
+      ({ id }) =>
+        readable.has(id) && canSee(viewer, { owner: member, channel, domains }, of, { ticked: ticked.has(`${id} ${member}`) }).visible,
+    );
+  };
+  // An owner holds their mail whether a record has it or not; others see it on a record or not at all (SHR-22, SHR-27).
+  const seen = copies
+    .map((copy) => ({ copy, on: seenOn(copy) }))
+    .filter(({ copy, on }) => copy.member === viewer.member || on.length > 0)
+    // The viewer's own copy speaks for the mail when they have one.
+    .sort((a, b) => Number(b.copy.member === viewer.member) - Number(a.copy.member === viewer.member));
   if (seen.length === 0) return undefined;
-  const records = new Map(seen.flatMap((copy) => copy.records.filter(({ id }) => readable.has(id)).map((record) => [record.id, record])));
-  // The viewer's own copy speaks for the mail when they have one.
-  seen.sort((a, b) => Number(b.member === viewer.member) - Number(a.member === viewer.member));
-  return { message, copies: seen, records: [...records.values()] };
+  const records = new Map(seen.flatMap(({ on }) => on.map((record) => [record.id, record])));
+  return { message, copies: seen.map(({ copy }) => copy), records: [...records.values()] };
+}
+
+/** Which owners have ticked "share mail" on which of the records: `record owner` of each (SHR-10). */
+async function readTicks(table: Table, viewer: Viewer, copies: Copy[]): Promise<Set<string>> {
+  const asked = copies
+    .filter(({ member }) => member !== viewer.member)
+    .flatMap(({ member, records }) => records.map(({ id }) => ({ id, member })));
+  const ticks = asked.length > 0 ? await table.getMany(asked.map(({ id, member }) => tickKey(viewer.tenant, id, member))) : [];
+  return new Set(asked.filter((_, i) => ticks[i]).map(({ id, member }) => `${id} ${member}`));
 }
 
 async function readableRecords(table: Table, viewer: Viewer, copies: Pick<Copy, 'records'>[]): Promise<Set<string>> {
@@ -92,5 +112,5 @@ async function entryOf(table: Table, { tenant, member }: Viewer, { message, copi
     return table.get<TimelineEntry>(ownMailKey(tenant, member, copy.receivedAt, message.id));
   }
   const [record] = copy.records;
-  return record && table.get<TimelineEntry>(timelineKey(tenant, record.id, copy.member, copy.channel, copy.receivedAt, message.id));
+  return record && table.get<TimelineEntry>(timelineKey(tenant, record.id, seriesOf(copy), copy.receivedAt, message.id));
 }

@@ -1,5 +1,7 @@
 import type { Viewer } from '../member/viewer.ts';
 import type { Channel } from '../table/keys.ts';
+import { isExcluded } from '../tenant/excluded-domain.ts';
+import type { Sharing } from './sharing.ts';
 
 /**
  * What the owner of a copy lets others see, as set now. Kept apart from the copy: visibility is computed when somebody
@@ -8,34 +10,80 @@ import type { Channel } from '../table/keys.ts';
 export type OwnerSettings = {
   /** Dropbox mail goes with the record, or follows the owner's sharing type (R-40). */
   dropboxVisibility: 'record' | 'sharing';
-  /** The one type there is so far: a type that is not chosen is private (R-1). */
-  sharing: 'private';
+  sharing: Sharing;
+  /** Their mailbox's mail is out of sight until it is backed up (GEN-9). */
+  deactivated: boolean;
 };
 
+/** A copy, as far as its being shared depends on it. */
+export type Shared = {
+  owner: string;
+  channel: Channel;
+  /**
+   * Domains of the other side: of the sender's when it was received, of all To and CC when it was sent (R-6). Undefined for mail
+   * filed before they were noted: then they count as excluded, if any are.
+   */
+  domains: readonly string[] | undefined;
+};
+
+/** Why a copy may be seen, or may not. Each has its words in `explain-visibility.ts`. */
+export type Verdict =
+  | { visible: true; because: 'own' | 'filed-on-record' | 'ticked' | 'public' | 'administrators' }
+  | { visible: false; because: 'private' | 'not-ticked' | 'excluded-domain' | 'administrators-only' | 'owner-deactivated' };
+
 /**
- * THE GATE: may the viewer see this owner's mail of a record that the viewer may read? Pure and total; everything that
- * reads mail asks here. Whether the record may be read is asked before (R-5).
+ * THE GATE: may the viewer see this copy on a record that the viewer may read? Pure and total; everything that reads mail
+ * asks here (truth table 2.1). Whether the record may be read is asked before (R-5). `ticked`: the copy's owner has ticked "share
+ * mail" on that record (SHR-10, R-8).
  */
-export function canSee(viewer: Pick<Viewer, 'member'>, owner: string, channel: Channel, settings: OwnerSettings): boolean {
-  if (owner === viewer.member) return true;
-  switch (channel) {
+export function canSee(
+  viewer: Pick<Viewer, 'member' | 'profile'>,
+  copy: Shared,
+  settings: OwnerSettings,
+  record: { ticked: boolean },
+): Verdict {
+  if (copy.owner === viewer.member) return { visible: true, because: 'own' };
+  switch (copy.channel) {
     case 'dropbox':
-      // To BCC is to file on purpose: it goes with the record, also after its owner has left (R-40).
-      return settings.dropboxVisibility === 'record' || shares(settings.sharing);
+      // To BCC is to file on purpose: it goes with the record, also after its owner has left (R-40, SHR-23).
+      if (settings.dropboxVisibility === 'record') return { visible: true, because: 'filed-on-record' };
+      return bySharing(viewer, copy, settings, record);
     case 'mailbox':
-      return shares(settings.sharing);
+      return bySharing(viewer, copy, settings, record);
     default:
-      return unreachable(channel);
+      return unreachable(copy.channel);
   }
 }
 
-function shares(sharing: OwnerSettings['sharing']): boolean {
-  switch (sharing) {
+function bySharing(
+  viewer: Pick<Viewer, 'profile'>,
+  { domains }: Shared,
+  { sharing, deactivated }: OwnerSettings,
+  record: { ticked: boolean },
+): Verdict {
+  if (deactivated) return { visible: false, because: 'owner-deactivated' };
+  switch (sharing.type) {
     case 'private':
-      return false;
+      return { visible: false, because: 'private' };
+    case 'custom':
+      return record.ticked ? { visible: true, because: 'ticked' } : { visible: false, because: 'not-ticked' };
+    case 'public':
+      return isHeldBack(domains, sharing.excludedDomains)
+        ? { visible: false, because: 'excluded-domain' }
+        : { visible: true, because: 'public' };
+    case 'admin':
+      return viewer.profile.administrator
+        ? { visible: true, because: 'administrators' }
+        : { visible: false, because: 'administrators-only' };
     default:
       return unreachable(sharing);
   }
+}
+
+/** One excluded domain among those of the other side hides the mail: privacy first (R-6). */
+function isHeldBack(domains: readonly string[] | undefined, excluded: readonly string[]): boolean {
+  if (excluded.length === 0) return false;
+  return domains === undefined || domains.some((domain) => isExcluded(domain, excluded));
 }
 
 function unreachable(value: never): never {

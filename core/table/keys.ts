@@ -28,8 +28,10 @@ import type { TenantId } from '../ids.ts';
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
  * | record                          | T#t#R#record            | RECORD                            |
  * | record that belongs to a record | T#t#R#parent            | C#module#record                   |
- * | who holds mail of a record      | T#t#W#record            | owner#channel                     |
- * | mail of a record (timeline)     | T#t#R#record            | O#owner#channel#receivedAt#message|
+ * | who holds mail of a record      | T#t#W#record            | owner#d, owner#m#group            |
+ * | owner shares mail of a record   | T#t#W#record            | owner#tick                        |
+ * | mail of a record (timeline)     | T#t#R#record            | O#owner#d#receivedAt#message,     |
+ * |                                 |                         | O#owner#m#group#receivedAt#message|
  * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
  * | address of a record             | T#t#E#address           | R#module#record                   |
  * | login address of a member       | T#t#E#address           | U                                 |
@@ -109,14 +111,19 @@ export const childKey = (t: TenantId, parent: string, module: string, record: st
   sk: `C#${module}#${record}`,
 });
 export const holdersPartition = (t: TenantId, record: string) => `T#${t}#W#${record}`;
-export const holderKey = (t: TenantId, record: string, owner: string, channel: Channel): Key => ({
+/** One series of a record's mail: an owner's by the dropbox, or of a mailbox with one set of domains (`groupOf`). */
+export type Series = { owner: string; channel: 'dropbox' } | { owner: string; channel: 'mailbox'; group: string };
+const seriesName = (series: Series) =>
+  `${series.owner}#${CHANNEL[series.channel]}${series.channel === 'mailbox' ? `#${series.group}` : ''}`;
+export const holderKey = (t: TenantId, record: string, series: Series): Key => ({
   pk: holdersPartition(t, record),
-  sk: `${owner}#${CHANNEL[channel]}`,
+  sk: seriesName(series),
 });
-export const timelinePrefix = (owner: string, channel: Channel) => `O#${owner}#${CHANNEL[channel]}#`;
-export const timelineKey = (t: TenantId, record: string, owner: string, channel: Channel, receivedAt: string, message: string): Key => ({
+export const tickKey = (t: TenantId, record: string, owner: string): Key => ({ pk: holdersPartition(t, record), sk: `${owner}#tick` });
+export const timelinePrefix = (series: Series) => `O#${seriesName(series)}#`;
+export const timelineKey = (t: TenantId, record: string, series: Series, receivedAt: string, message: string): Key => ({
   pk: recordPartition(t, record),
-  sk: `${timelinePrefix(owner, channel)}${receivedAt}#${message}`,
+  sk: `${timelinePrefix(series)}${receivedAt}#${message}`,
 });
 
 export const addressPartition = (t: TenantId, address: string) => `T#${t}#E#${address}`;

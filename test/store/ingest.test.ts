@@ -433,7 +433,9 @@ describe('when two mails are the same (R-32)', () => {
     const one = mail();
     await arrives(world, one);
     const [row] = await timeline(world, contact);
-    await table.delete(timelineKey(world.tenant, contact, 'mika', 'dropbox', row?.receivedAt ?? '', row?.message ?? ''));
+    await table.delete(
+      timelineKey(world.tenant, contact, { owner: 'mika', channel: 'dropbox' }, row?.receivedAt ?? '', row?.message ?? ''),
+    );
     await arrives(world, one);
     expect(await timeline(world, contact)).toHaveLength(1);
   });
@@ -487,7 +489,9 @@ describe('when two mails are the same (R-32)', () => {
     // As if the first filing had been killed right after the message was written, and the sender removed before the next try.
     const [row] = await timeline(world, contact);
     await table.delete(copyKey(world.tenant, row?.message ?? '', 'mika', 'dropbox'));
-    await table.delete(timelineKey(world.tenant, contact, 'mika', 'dropbox', row?.receivedAt ?? '', row?.message ?? ''));
+    await table.delete(
+      timelineKey(world.tenant, contact, { owner: 'mika', channel: 'dropbox' }, row?.receivedAt ?? '', row?.message ?? ''),
+    );
     await table.update(dropboxKey(world.dropbox.hash), { update: 'SET senders = :none', values: { ':none': [] } });
     await ingest(room, first);
     expect(await heldReasons(world)).toEqual(['unregistered-sender']);

@@ -1,0 +1,211 @@
+import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
+import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { sha256 } from '../../core/ids.ts';
+import type { Viewer } from '../../core/member/viewer.ts';
+import type { ParsedMail } from '../../core/message/parsed-mail.ts';
+import { listTimeline } from '../../core/message/timeline-store.ts';
+import { listOwnMail, listThread, readVisible } from '../../core/message/visible-message-store.ts';
+import type { Sharing } from '../../core/sharing/sharing.ts';
+import type { Table } from '../../core/table/client.ts';
+import { memberKey, tickKey } from '../../core/table/keys.ts';
+import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, type World } from '../support/dropbox-world.ts';
+import { startTable } from '../support/engine.ts';
+
+let table: Table;
+let end: () => Promise<void>;
+beforeAll(async () => ({ table, end } = await startTable()));
+afterAll(() => end());
+
+const TARO = { address: 'taro@customer.example', name: 'Taro' };
+const FRIEND = { address: 'friend@partner.example', name: '' };
+const mails = new Map<string, ParsedMail>();
+const room = (): Mailroom => ({
+  table,
+  mailDomain: MAIL_DOMAIN,
+  readRaw: async (key) => Buffer.from(key),
+  readMail: async (raw) => mails.get(Buffer.from(raw).toString()),
+});
+let minute = 0;
+const nextMinute = () => new Date(Date.UTC(2026, 2, 1, 9, ++minute)).toISOString();
+
+/** A mail that a poll of the member's mailbox has fetched. */
+async function fetched(world: World, parsed: ParsedMail, member = 'mika'): Promise<void> {
+  const seen = sha256(String(minute), member, parsed.messageId ?? '');
+  mails.set(seen, parsed);
+  await ingestMailbox(room(), { tenant: world.tenant, member, account: 'acc', seen, rawKey: seen, rawSize: 1, receivedAt: nextMinute() });
+}
+const received = (subject: string, from = TARO) => mail({ subject, from: [from], to: [{ address: 'mika@example.com', name: '' }] });
+const sent = (subject: string, to = [TARO]) => mail({ subject, to });
+const share = (world: World, sharing: Sharing | undefined, member = 'mika') =>
+  table.update(memberKey(world.tenant, member), { update: 'SET sharing = :sharing', values: { ':sharing': sharing } });
+const subjects = async (viewer: Viewer, record: string, limit = 50) =>
+  (await listTimeline(table, viewer, record, { limit })).items.map(({ subject }) => subject);
+
+async function sharingWorld() {
+  const world = await dropboxWorld(table);
+  const contact = await existing(table, world, 'contacts', TARO.address);
+  const jun = await world.addMember('jun', 'jun@example.com');
+  const admin = await world.addMember('admin', 'admin@example.com', { profile: 'administrator' });
+  return { world, contact, jun, admin };
+}
+
+describe('what colleagues see on a record', () => {
+  test('R-7: a change of the type holds for the very next read, for old mail too, both ways', async () => {
+    const { world, contact, jun, admin } = await sharingWorld();
+    await fetched(world, received('in'));
+    await fetched(world, sent('out'));
+    const seen = async () => [await subjects(jun, contact), await subjects(admin, contact)];
+    const both = ['out', 'in'];
+    for (const [sharing, expected] of [
+      [{ type: 'private' }, [[], []]],
+      [{ type: 'public', excludedDomains: [] }, [both, both]],
+      [{ type: 'admin' }, [[], both]],
+      [{ type: 'custom' }, [[], []]],
+      [{ type: 'public', excludedDomains: ['customer.example'] }, [[], []]],
+      [{ type: 'public', excludedDomains: ['partner.example'] }, [both, both]],
+      [{ type: 'private' }, [[], []]],
+    ] as const) {
+      await share(world, sharing as Sharing);
+      expect(await seen()).toEqual(expected);
+      expect(await subjects(world.viewer, contact)).toEqual(both);
+    }
+  });
+
+  test('SHR-7, SHR-9, R-8: under custom the tick of that owner on that record decides', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    const lead = await existing(table, world, 'leads', FRIEND.address);
+    await share(world, { type: 'custom' });
+    await fetched(world, received('on the contact'));
+    await fetched(world, received('on the lead', FRIEND));
+    await table.put({ ...tickKey(world.tenant, contact, 'jun'), owner: 'jun' });
+    expect(await subjects(jun, contact)).toEqual([]);
+    await table.put({ ...tickKey(world.tenant, contact, 'mika'), owner: 'mika' });
+    expect([await subjects(jun, contact), await subjects(jun, lead)]).toEqual([['on the contact'], []]);
+    await table.delete(tickKey(world.tenant, contact, 'mika'));
+    expect(await subjects(jun, contact)).toEqual([]);
+  });
+
+  test('R-6: of one owner on one record, each mail by its own domains, however many they are', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    const others = ['a', 'b', 'c', 'd'].map((name) => ({ address: `x@${name}.example`, name: '' }));
+    await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+    await fetched(world, sent('alone'));
+    await fetched(world, sent('with a friend', [TARO, FRIEND]));
+    await fetched(world, sent('to many', [TARO, ...others]));
+    await fetched(world, sent('to many and a friend', [TARO, ...others, FRIEND]));
+    expect(await subjects(jun, contact)).toEqual(['to many', 'alone']);
+    expect(await subjects(jun, contact, 1)).toEqual(['to many']);
+  });
+
+  test('R-40: dropbox mail that follows the sharing type is held back by its recipients, named or not', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await table.update(memberKey(world.tenant, 'mika'), {
+      update: 'SET dropboxVisibility = :sharing',
+      values: { ':sharing': 'sharing' },
+    });
+    for (const [subject, to] of [
+      ['one', [TARO]],
+      ['two', [TARO, FRIEND]],
+    ] as const) {
+      const parcel = delivery([world.address], { receivedAt: nextMinute() });
+      mails.set(parcel.rawKey, sent(subject, [...to]));
+      await ingest(room(), parcel);
+    }
+    expect(await subjects(jun, contact)).toEqual([]);
+    await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+    expect(await subjects(jun, contact)).toEqual(['one']);
+    await share(world, { type: 'public', excludedDomains: [] });
+    expect(await subjects(jun, contact)).toEqual(['two', 'one']);
+  });
+
+  test('GEN-9: a deactivated owner takes their mailbox along, nothing is deleted', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'public', excludedDomains: [] });
+    await fetched(world, received('in'));
+    const status = (value: string) =>
+      table.update(memberKey(world.tenant, 'mika'), { update: 'SET #s = :s', names: { '#s': 'status' }, values: { ':s': value } });
+    await status('deactivated');
+    expect(await subjects(jun, contact)).toEqual([]);
+    await status('active');
+    expect(await subjects(jun, contact)).toEqual(['in']);
+  });
+
+  test('R-31: a mail that two hold is seen as long as one of them shows it, and only that one is told', async () => {
+    const { world, contact, jun, admin } = await sharingWorld();
+    const parsed = received('both');
+    await fetched(world, parsed);
+    await fetched(world, parsed, 'jun');
+    await share(world, { type: 'public', excludedDomains: [] }, 'jun');
+    const { items } = await listTimeline(table, admin, contact, { limit: 5 });
+    expect(items).toMatchObject([{ subject: 'both', owner: 'jun' }]);
+    expect((await readVisible(table, admin, items[0]?.message ?? '')).copies.map(({ member }) => member)).toEqual(['jun']);
+    expect(await subjects(jun, contact)).toEqual(['both']);
+  });
+});
+
+describe('one mail, its thread and its records', () => {
+  test('SHR-27, R-5: a shared mail is seen through a record that may be read, and names no other', async () => {
+    const world = await dropboxWorld(table, { organisation: { recordAccess: { leads: 'owner-and-admins' } } });
+    const jun = await world.addMember('jun', 'jun@example.com');
+    const contact = await existing(table, world, 'contacts', TARO.address);
+    await existing(table, world, 'leads', FRIEND.address);
+    await share(world, { type: 'public', excludedDomains: [] });
+    await fetched(world, sent('both', [TARO, FRIEND]));
+    await fetched(world, sent('lead alone', [FRIEND]));
+    await fetched(world, received('nobody', { address: 'x@home.example', name: '' }));
+    const own = (await listOwnMail(table, world.viewer, { limit: 5 })).items;
+    const [nobody, leadAlone, both] = own.map(({ message }) => message);
+    expect((await readVisible(table, jun, both ?? '')).records).toEqual([{ module: 'contacts', id: contact }]);
+    for (const hidden of [nobody, leadAlone])
+      await expect(readVisible(table, jun, hidden ?? '')).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test('SHR-9: a tick on one record of a mail shows it there and names that record alone', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    const lead = await existing(table, world, 'leads', FRIEND.address);
+    await share(world, { type: 'custom' });
+    await table.put({ ...tickKey(world.tenant, lead, 'mika'), owner: 'mika' });
+    await fetched(world, sent('both', [TARO, FRIEND]));
+    expect([await subjects(jun, lead), await subjects(jun, contact)]).toEqual([['both'], []]);
+    const [{ message } = { message: '' }] = (await listTimeline(table, jun, lead, { limit: 1 })).items;
+    expect((await readVisible(table, jun, message)).records).toEqual([{ module: 'leads', id: lead }]);
+  });
+
+  test('a thread shows of it what may be seen, also where others hold it', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+    const first = received('first');
+    const reply = { references: [first.messageId ?? ''] };
+    await fetched(world, first);
+    await fetched(world, { ...sent('hidden', [TARO, FRIEND]), ...reply });
+    await fetched(world, { ...sent('answer'), ...reply });
+    const [row] = (await listTimeline(table, jun, contact, { limit: 1 })).items;
+    const { message } = await readVisible(table, jun, row?.message ?? '');
+    expect((await listThread(table, jun, message.thread, 9)).map(({ subject }) => subject)).toEqual(['first', 'answer']);
+    expect((await listThread(table, world.viewer, message.thread, 9)).map(({ subject }) => subject)).toEqual(['first', 'hidden', 'answer']);
+  });
+});
+
+test('pages of many series go on without a gap or a repetition', async () => {
+  const { world, contact, admin } = await sharingWorld();
+  const owners = ['mika', 'o1', 'o2', 'o3', 'o4'];
+  for (const owner of owners.slice(1)) await world.addMember(owner, `${owner}@example.com`);
+  for (const owner of owners) await share(world, { type: 'public', excludedDomains: [] }, owner);
+  const all: string[] = [];
+  for (let i = 0; i < 60; i++) {
+    // One owner has most of it, so that the others' series end early.
+    const owner = i % 3 === 0 ? (owners[(i / 3) % owners.length] as string) : 'mika';
+    await fetched(world, received(`m${i}`), owner);
+    all.unshift(`m${i}`);
+  }
+  for (const limit of [1, 7, 50]) {
+    const read: string[] = [];
+    let after: string | undefined;
+    do {
+      const page = await listTimeline(table, admin, contact, { limit, after });
+      read.push(...page.items.map(({ subject }) => subject));
+      after = page.next;
+    } while (after !== undefined);
+    expect(read).toEqual(all);
+  }
+});
