@@ -1,7 +1,10 @@
 import ICAL from 'ical.js';
 import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
 import { expectStatus } from '../support/matrix-people.ts';
+import { insideOnly } from '../support/stage.ts';
 import { join, mailedCode, newTenant, type Person, rawMail } from '../support/tenant.ts';
+
+const { describe, test } = insideOnly('codes are mailed');
 
 /** The dropbox's settings as a member uses them: over the API and SMTP of the real local host. */
 let host: TestHost;

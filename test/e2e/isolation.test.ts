@@ -3,7 +3,10 @@ import { routes } from '../../functions/api/routes.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
 import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
 import { expectStatus, rawMailWithFile } from '../support/matrix-people.ts';
+import { insideOnly } from '../support/stage.ts';
 import { join, newTenant, type Person, rawMail } from '../support/tenant.ts';
+
+const { describe, test } = insideOnly('it has several tenants and members');
 
 /** What members and tenants must not notice of each other: cursors, repeated requests, and mail they may not see. */
 let host: TestHost;

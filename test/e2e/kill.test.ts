@@ -8,6 +8,9 @@ import { createTransport } from 'nodemailer';
 import { isFresh, root } from '../../lib/bundle.ts';
 import { firstStart } from '../../lib/local/demo.ts';
 import { startHost, until } from '../support/host.ts';
+import { insideOnly } from '../support/stage.ts';
+
+const { test } = insideOnly('it kills processes');
 
 type Demo = { member: string; dropbox: string; contact: string };
 type Serving = { apiUrl: string; smtpPort: number; demo: Demo };

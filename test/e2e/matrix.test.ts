@@ -3,6 +3,9 @@ import { routes } from '../../functions/api/routes.ts';
 import { type Answer, startHost, type TestHost } from '../support/host.ts';
 import { CALLERS, type Caller, type Cell, cells, missingCells, OWNERS, type Owner } from '../support/matrix-cells.ts';
 import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
+import { insideOnly } from '../support/stage.ts';
+
+const { describe, test } = insideOnly('it has several tenants and members');
 
 /**
  * All routes x callers x ids. What is expected follows from the contract (`who`) and from the route's cells (whose thing

@@ -2,7 +2,10 @@ import type { AuditEntry } from '../../core/audit/audit-store.ts';
 import { callAws } from '../../lib/local/engine.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { expectStatus } from '../support/matrix-people.ts';
+import { insideOnly } from '../support/stage.ts';
 import { join, mailedCode, newTenant, type Person, rawMail } from '../support/tenant.ts';
+
+const { describe, test } = insideOnly('codes are mailed');
 
 /** Members, profiles and settings as administrators and members use them, on the real local host. */
 let host: TestHost;

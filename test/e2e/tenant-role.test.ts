@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle } from '../../lib/bundle.ts';
 import { startHost, type TestHost } from '../support/host.ts';
+import { insideOnly } from '../support/stage.ts';
 import { newTenant, type Person } from '../support/tenant.ts';
+
+const { test } = insideOnly('it plants a fault in the code');
 
 /**
  * The product with a mistake planted in the key builder: records of every tenant are looked for under one tenant's keys. The

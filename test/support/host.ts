@@ -23,8 +23,12 @@ afterAll(async () => {
   for (const end of running) await end();
 });
 
+/** A stage that runs apart takes longer: on AWS a poller waits for its batch, and functions start cold. */
+const PATIENCE_SECONDS = process.env.BASE_URL ? 60 : 20;
+
 /** The whole system in a directory of its own with ports of its own, built when a source is newer; `end()` removes it all. */
 export async function startHost(options: Partial<HostOptions> = {}): Promise<TestHost> {
+  if (process.env.BASE_URL) throw new Error('BASE_URL names a stage that runs apart: a test with a host of its own says insideOnly(...)');
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'host-'));
   const host = await start({ quiet: true, ports: { api: 0, smtp: 0, outbox: 0 }, ...options, dir });
   const end = async () => {
@@ -74,7 +78,7 @@ async function outbox({ outboxUrl }: Host) {
  * Asks until there is an answer (anything but undefined, null and false) and gives it back. Throws after `seconds`, with the
  * last error if asking failed.
  */
-export async function until<T>(ask: () => T | Promise<T>, seconds = 20): Promise<NonNullable<T>> {
+export async function until<T>(ask: () => T | Promise<T>, seconds = PATIENCE_SECONDS): Promise<NonNullable<T>> {
   const deadline = Date.now() + seconds * 1000;
   let last: unknown;
   for (;;) {
