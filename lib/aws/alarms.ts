@@ -18,6 +18,7 @@ import { Construct } from 'constructs';
 import { type FunctionName, type FunctionRow, functions, type Queue as QueueRow, resources } from '../../functions/manifest.ts';
 import { logicalName } from './logical-name.ts';
 import type { QueueName, Queues } from './queues.ts';
+import type { Schedules } from './schedules.ts';
 import type { Stage } from './stage.ts';
 
 const MINUTE = Duration.minutes(1);
@@ -39,14 +40,14 @@ export class OperatorTopic extends Topic {
   }
 }
 
-type Watched = { queues: Queues; functions: Record<FunctionName, LambdaFunction>; apiId: string; operator: Topic };
+type Watched = { queues: Queues; schedules: Schedules; functions: Record<FunctionName, LambdaFunction>; apiId: string; operator: Topic };
 type Limit = { metric: IMetric; above: number; minutes?: number; missing?: TreatMissingData };
 
 /** What wakes somebody: each alarm is named after the heading of docs/runbook.md that says what to do. */
 export class Alarms extends Construct {
   private readonly operator: Topic;
 
-  constructor(scope: Construct, id: string, { queues, functions: lambdas, apiId, operator }: Watched, stage: Stage) {
+  constructor(scope: Construct, id: string, { queues, schedules, functions: lambdas, apiId, operator }: Watched, stage: Stage) {
     super(scope, id);
     this.operator = operator;
     const ages: IMetric[] = [];
@@ -56,6 +57,7 @@ export class Alarms extends Construct {
       ages.push(this.watchAge(name as QueueName, row, queues));
       dead.push(this.watchDeadLetters(name as QueueName, queues));
     }
+    dead.push(this.watchClocks(schedules));
     const failures = this.watchFailures(lambdas);
     const throttles = this.watchThrottles(lambdas);
     const api = this.watchApi(apiId);
@@ -80,6 +82,12 @@ export class Alarms extends Construct {
   private watchDeadLetters(name: QueueName, { dead }: Queues): IMetric {
     const metric = dead[name].metricApproximateNumberOfMessagesVisible({ period: MINUTE, label: name });
     this.alarm(`Queue ${name}: dead letters`, { metric, above: 0 });
+    return metric;
+  }
+
+  private watchClocks({ dead }: Schedules): IMetric {
+    const metric = dead.metricApproximateNumberOfMessagesVisible({ period: MINUTE, label: 'schedules' });
+    this.alarm('Scheduled work did not begin', { metric, above: 0 });
     return metric;
   }
 

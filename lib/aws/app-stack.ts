@@ -7,6 +7,7 @@ import { InboundEmail } from './inbound-email.ts';
 import { OutboundEmail } from './outbound-email.ts';
 import { Queues } from './queues.ts';
 import type { Reaches } from './reach.ts';
+import { Schedules } from './schedules.ts';
 import type { Stage } from './stage.ts';
 import { Storage } from './storage.ts';
 
@@ -36,11 +37,12 @@ export class AppStack extends Stack {
       },
     );
     frontDoor.serve(functions.byName);
+    const schedules = new Schedules(this, 'Schedules', functions.byName);
     const inbound = new InboundEmail(this, 'InboundEmail', mailDomain, storage.mail, queues.topics.arrivals);
     inbound.node.addDependency(outbound);
     // A mail that came before the topic had its queue would be stored, and nobody told of it.
     inbound.node.addDependency(queues);
-    new Alarms(this, 'Alarms', { queues, functions: functions.byName, apiId: frontDoor.id, operator }, stage);
+    new Alarms(this, 'Alarms', { queues, schedules, functions: functions.byName, apiId: frontDoor.id, operator }, stage);
     // For the bill: in the console's cost allocation tags they must be switched on once.
     Tags.of(this).add('product', 'crm-mail-addon');
     Tags.of(this).add('stage', stage.name);

@@ -1,6 +1,4 @@
 import { Duration, RemovalPolicy } from 'aws-cdk-lib';
-import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
-import { LambdaFunction as LambdaTarget } from 'aws-cdk-lib/aws-events-targets';
 import { ArnPrincipal, type IRole, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, type Code, Function as LambdaFunction, LoggingFormat, RecursiveLoop, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
@@ -37,7 +35,7 @@ export type FunctionsProps = {
   stage: Stage;
 };
 
-/** Every function of the manifest: its code, its numbers, its rights, its variables, and the queue or the clock that triggers it. */
+/** Every function of the manifest: its code, its numbers, its rights, its variables, and the queue that triggers it. */
 export class Functions extends Construct {
   readonly byName = {} as Record<FunctionName, LambdaFunction>;
 
@@ -93,12 +91,7 @@ export class Functions extends Construct {
   }
 
   private feed(lambda: LambdaFunction, { trigger }: FunctionRow, reaches: Reaches) {
-    if (trigger.kind === 'schedule') this.schedule(lambda, trigger.every);
     if (trigger.kind === 'queue') this.consume(lambda, trigger, reaches[trigger.queue].arn);
-  }
-
-  private schedule(lambda: LambdaFunction, every: string) {
-    new Rule(lambda, 'Schedule', { schedule: Schedule.rate(durationOf(every)), targets: [new LambdaTarget(lambda)] });
   }
 
   private consume(lambda: LambdaFunction, { batchSize, maxConcurrency }: QueueTrigger, eventSourceArn: string) {
@@ -115,12 +108,6 @@ export class Functions extends Construct {
 function environmentOf(row: FunctionRow, reaches: Reaches, settings: Settings): Record<string, string> {
   const used = row.uses.map(({ on }) => [environmentNames[on], reaches[on].variable]);
   return { ...Object.fromEntries(used), ...settings };
-}
-
-/** `15 minutes` -> the CDK's Duration. */
-function durationOf(every: string): Duration {
-  const [count, unit] = every.split(' ') as [string, 'minutes' | 'hours' | 'days'];
-  return Duration[unit](Number(count));
 }
 
 function feedsItself({ trigger, uses }: FunctionRow): boolean {

@@ -4,6 +4,8 @@ import { Asked, type Json, list, MAIL_DOMAIN, nameOf, type Resource, sorted, syn
 const template = synthesise();
 const aws = new Asked(template);
 const rows = Object.entries(functions) as [string, FunctionRow][];
+const scheduled = rows.filter(([, { trigger }]) => trigger.kind === 'schedule');
+const clocks = aws.all('AWS::Scheduler::Schedule');
 const tenantRoles = rows.filter(([, row]) => hasTenantRole(row));
 
 /** CDK's own function that activates the receipt rule set; everything else in the template is the manifest's. */
@@ -66,14 +68,14 @@ describe('the template says what the manifest says, and nothing else', () => {
   });
 
   test('policies: none but those of the functions and of the activation', () => {
-    expect(aws.all('AWS::IAM::Policy')).toHaveLength(rows.length + tenantRoles.length + 1);
-    expect(aws.all('AWS::IAM::Role')).toHaveLength(rows.length + tenantRoles.length + 1);
+    expect(aws.all('AWS::IAM::Policy')).toHaveLength(rows.length + tenantRoles.length + scheduled.length + 1);
+    expect(aws.all('AWS::IAM::Role')).toHaveLength(rows.length + tenantRoles.length + scheduled.length + 1);
   });
 
   test('queues: the same, each with its dead-letter queue', () => {
     const queues = Object.entries(resources).flatMap(([name, row]) => (row.kind === 'queue' ? [{ name, row }] : []));
     const found = aws.all('AWS::SQS::Queue').map(nameOf);
-    expect(found.sort()).toEqual(queues.flatMap(({ name }) => [name, `${name}-dead`]).sort());
+    expect(found.sort()).toEqual(['dead', ...queues.flatMap(({ name }) => [name, `${name}-dead`])].sort());
     for (const { name, row } of queues) {
       const { VisibilityTimeout, RedrivePolicy } = aws.all('AWS::SQS::Queue').find((each) => nameOf(each) === name)!.Properties;
       expect([name, VisibilityTimeout, RedrivePolicy.maxReceiveCount]).toEqual([name, row.visibility, row.maxReceives]);
@@ -96,14 +98,22 @@ describe('the template says what the manifest says, and nothing else', () => {
   });
 
   test('schedules: the same', () => {
-    const found = aws.all('AWS::Events::Rule').map(({ Properties }) => ({
-      function: Properties.Targets.map((target: Json) => aws.name(target.Arn)).join(),
-      every: Properties.ScheduleExpression,
-    }));
-    const wanted = rows.flatMap(([name, { trigger }]) =>
-      trigger.kind === 'schedule' ? [{ function: name, every: rate(trigger.every) }] : [],
-    );
+    const found = clocks.map(({ Properties }) => ({ function: aws.name(Properties.Target.Arn), every: Properties.ScheduleExpression }));
+    const wanted = scheduled.map(([name, { trigger }]) => ({ function: name, every: 'every' in trigger && rate(trigger.every) }));
     expect(sorted(found)).toEqual(sorted(wanted));
+  });
+
+  test('a schedule may call its function, say that it could not, and nothing else', () => {
+    for (const { Properties } of clocks) {
+      const role = Properties.Target.RoleArn;
+      const [trust] = aws.at(role).Properties.AssumeRolePolicyDocument.Statement;
+      expect([trust.Principal, Object.keys(trust.Condition.StringEquals)]).toEqual([
+        { Service: 'scheduler.amazonaws.com' },
+        ['aws:SourceAccount', 'aws:SourceArn'],
+      ]);
+      const name = aws.name(Properties.Target.Arn);
+      expect(aws.rights({ Ref: role['Fn::GetAtt'][0] })).toEqual([`lambda:InvokeFunction ${name}`, 'sqs:SendMessage dead']);
+    }
   });
 
   test('routes: the same, each led to its function, open only where the manifest says so', () => {
@@ -138,9 +148,9 @@ describe('the template says what the manifest says, and nothing else', () => {
     expect(aws.all('AWS::SNS::Topic').map(nameOf).sort()).toEqual([...wanted.map(({ topic }) => topic), 'operator'].sort());
   });
 
-  test('who may call a function: API Gateway those behind routes and the authoriser, EventBridge the scheduled ones', () => {
+  test('who may call a function by its own policy: API Gateway those behind routes and the authoriser', () => {
     const found = aws.all('AWS::Lambda::Permission').map(({ Properties }) => [aws.name(Properties.FunctionName), Properties.Principal]);
-    const callers = { http: 'apigateway', authoriser: 'apigateway', schedule: 'events', queue: undefined, operator: undefined };
+    const callers = { http: 'apigateway', authoriser: 'apigateway', schedule: undefined, queue: undefined, operator: undefined };
     const wanted = rows.flatMap(([name, { trigger }]) => (callers[trigger.kind] ? [[name, `${callers[trigger.kind]}.amazonaws.com`]] : []));
     expect(sorted(found)).toEqual(sorted(wanted));
   });
@@ -171,7 +181,6 @@ describe('the template says what the manifest says, and nothing else', () => {
       'AWS::CloudWatch::Alarm',
       'AWS::CloudWatch::Dashboard',
       'AWS::DynamoDB::GlobalTable',
-      ...(rows.some(([, { trigger }]) => trigger.kind === 'schedule') ? ['AWS::Events::Rule'] : []),
       'AWS::IAM::Policy',
       'AWS::IAM::Role',
       'AWS::KMS::Key',
@@ -191,6 +200,7 @@ describe('the template says what the manifest says, and nothing else', () => {
       'AWS::SNS::TopicPolicy',
       'AWS::SQS::Queue',
       'AWS::SQS::QueuePolicy',
+      'AWS::Scheduler::Schedule',
       'Custom::AWS',
     ]);
   });

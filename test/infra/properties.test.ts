@@ -76,6 +76,17 @@ test('a dead letter is kept longer than a letter', () => {
   }
 });
 
+test('a schedule goes off at its time, is tried again until the next one, and what never began is kept and told', () => {
+  for (const { Properties } of aws.all('AWS::Scheduler::Schedule')) {
+    expect(Properties.FlexibleTimeWindow).toEqual({ Mode: 'OFF' });
+    const { RetryPolicy, DeadLetterConfig } = Properties.Target;
+    const [, count, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(Properties.ScheduleExpression) ?? [];
+    const interval = Number(count) * { minute: 60, hour: 3600, day: 86_400 }[unit as 'minute'];
+    expect(RetryPolicy).toEqual({ MaximumEventAgeInSeconds: Math.min(interval, 3600), MaximumRetryAttempts: 5 });
+    expect(aws.at(DeadLetterConfig.Arn).Properties.MessageRetentionPeriod).toBe(14 * 86_400);
+  }
+});
+
 test('BCC-1: one receipt rule: mail for the domain, over TLS, scanned, stored under raw/ and announced, and no rule after it', () => {
   const { Rule } = aws.one('AWS::SES::ReceiptRule').Properties;
   const [store, stop, ...others] = Rule.Actions;
