@@ -103,6 +103,12 @@ export const MAX_JSON_BYTES = 256 * KiB;
 /** Hours the answer to an Idempotency-Key is remembered. */
 export const IDEMPOTENCY_HOURS = 24;
 
+/**
+ * Hours an old data key is kept beside its successor: what it sealed for a while, remembered answers (IDEMPOTENCY_HOURS) and
+ * cursors, opens until then; half of it would do.
+ */
+export const OLD_KEY_HOURS = 2 * IDEMPOTENCY_HOURS;
+
 /** Profiles of one tenant; all are read at once with the tenant's settings. */
 export const MAX_PROFILES = 30;
 

@@ -177,6 +177,16 @@ export const functions = {
       { on: 'key', actions: ['GenerateDataKey'] },
     ],
   },
+  'rotate-data-key': {
+    entry: 'functions/rotate-data-key/handler.ts',
+    trigger: { kind: 'operator' },
+    timeout: 900,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem'], prefixes: ['T#*'] },
+      { on: 'key', actions: ['GenerateDataKey', 'Decrypt'] },
+    ],
+  },
 } as const satisfies Record<string, FunctionRow>;
 
 export type FunctionName = keyof typeof functions;

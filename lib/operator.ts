@@ -31,6 +31,11 @@ const RECONCILE = `Looks for stored mail that has no outcome, and hands it in ag
 
   --minutes N          leave alone what came within so many minutes (60): it may still be on its way${WHERE}`;
 
+const ROTATE_KEY = `Gives a tenant a new data key and seals its secrets anew. Run it again two days later: then the old key goes.
+
+  npm run rotate-key -- TENANT
+${WHERE}`;
+
 const NOBODY = 'No host runs on this machine with its state there. Start it with "npm start", or use --aws for a deployment.';
 
 const text = { type: 'string' } as const;
@@ -67,6 +72,13 @@ export function redrive(args: string[]): Promise<number> {
 export function reconcile(args: string[]): Promise<number> {
   return command({ args, options: { ...where, minutes: text } }, RECONCILE, async ({ values }) =>
     invoke(values, 'reconcile-raw-mail', values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
+  );
+}
+
+/** `npm run rotate-key -- <tenant>`: a new data key for a tenant, or the end of a rotation that was begun. Answers the exit code. */
+export function rotateKey(args: string[]): Promise<number> {
+  return command({ args, options: where, allowPositionals: true }, ROTATE_KEY, async ({ values, positionals: [tenant] }) =>
+    tenant ? invoke(values, 'rotate-data-key', { tenant }) : say(`Which tenant?\n\n${ROTATE_KEY}`, 1),
   );
 }
 

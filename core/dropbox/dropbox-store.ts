@@ -32,7 +32,7 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
     if (!member) throw notFound('member');
     if (member.dropbox && member.dropboxSealed) {
       const dropbox = await store.table.get<Dropbox>(dropboxKey(member.dropbox));
-      const address = await store.vault.open(viewer.tenant, purposeOf(viewer), member.dropboxSealed);
+      const address = await store.vault.open(viewer.tenant, dropboxPurpose(viewer.member), member.dropboxSealed);
       if (dropbox && !dropbox.retiredAt && address) return { dropbox, address, visibility: member.dropboxVisibility ?? 'record' };
       if (!address) throw new Error('a dropbox address does not open with its tenant key');
       continue; // Regenerated between the two reads.
@@ -173,7 +173,7 @@ export async function changeDropbox(
 /** 128 random bits, all of the local part: unguessable, and it tells neither tenant nor member. */
 async function newAddress({ vault, mailDomain }: DropboxStore, viewer: Viewer) {
   const address = `${newSecret(128)}@${mailDomain}`;
-  return { address, identity: { hash: sha256(address) }, sealed: await vault.seal(viewer.tenant, purposeOf(viewer), address) };
+  return { address, identity: { hash: sha256(address) }, sealed: await vault.seal(viewer.tenant, dropboxPurpose(viewer.member), address) };
 }
 
 function pointTo(
@@ -202,4 +202,5 @@ async function tryTransact(table: Table, writes: Write[]): Promise<boolean> {
   }
 }
 
-const purposeOf = (viewer: Viewer) => `dropbox ${viewer.member}`;
+/** What a sealed dropbox address is sealed for. */
+export const dropboxPurpose = (member: string) => `dropbox ${member}`;

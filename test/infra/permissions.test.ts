@@ -34,6 +34,7 @@ beforeAll(async () => {
   await comeBackTomorrow();
   await sweep();
   await reconcile();
+  await rotateKey();
   calls = [
     ...readFileSync(path(host.dir, 'calls.jsonl'), 'utf8')
       .trim()
@@ -249,6 +250,12 @@ async function reconcile(): Promise<void> {
   await fetch(`${host.endpoints.s3}/mail/raw/${id}`, { method: 'PUT', headers: signed(), body });
   const outcome = await host.invoke('reconcile-raw-mail', { minutes: 0 });
   expect(outcome).toEqual({ answer: expect.stringMatching(/"looked":[1-9].*"healed":1,/) });
+}
+
+/** A tenant with sealed things of every kind gets a new data key. */
+async function rotateKey(): Promise<void> {
+  const outcome = await host.invoke('rotate-data-key', { tenant: world.secrets.ours[1] });
+  expect(outcome).toEqual({ answer: expect.stringMatching(/"version":2,"resealed":[1-9]/) });
 }
 
 /** A call as the host, which may do everything. */
