@@ -61,6 +61,7 @@ const ONE_FILE: Record<string, string> = {
   '@aws-sdk/client-sqs': 'core/job/send.ts',
   '@aws-sdk/client-sts': 'core/tenant/session-client.ts',
   'ical.js': 'core/dropbox/vcard.ts',
+  'ipaddr.js': 'core/account/public-address.ts',
   mailparser: 'core/message/parser-mailparser.ts',
   'nodemailer/lib/addressparser': 'core/message/mail-headers.ts',
   'nodemailer/lib/mail-composer': 'core/outbound/send.ts',
