@@ -121,6 +121,9 @@ export const MAX_EXCLUDED_DOMAINS = 200;
 /** Domains a member may exclude from public sharing (SHR-18). */
 export const MAX_SHARING_EXCLUSIONS = 5;
 
+/** Domains, and addresses, an organisation excludes from sharing: they stand in its settings, which each request reads (about 50 KB). */
+export const MAX_POLICY_EXCLUSIONS = 1000;
+
 /** Holders noted beside an address, so that filing need not note them again: beyond it the item would grow without end. */
 export const MAX_NOTED_HOLDERS = 100;
 

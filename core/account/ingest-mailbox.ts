@@ -48,7 +48,7 @@ export async function ingestMailbox(room: Mailroom, delivery: MailboxDelivery, r
   const message = messageIdOf(delivery.tenant, mail, raw);
   const parcel = parcelOf(delivery);
   const rawOwner = { tenant: delivery.tenant, member: delivery.member, message };
-  if (ties.length === 0 && owner.organisation.storeOnlyRecordMail) {
+  if (ties.length === 0 && owner.organisation.mailPolicy?.storeOnlyRecordMail) {
     await sweepLater(room.table, parcel, [rawOwner], NOT_KEPT_DAYS);
     return settle(room, delivery, 'not-kept');
   }

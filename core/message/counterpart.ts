@@ -1,31 +1,38 @@
 import { sha256 } from '../ids.ts';
 import type { Series } from '../table/keys.ts';
-import { domainOf } from './address.ts';
 import type { Copy } from './message.ts';
 import type { ParsedMail } from './parsed-mail.ts';
 
 /**
- * The domains whose exclusion hides a mail (R-6), in order: of its sender's when it was received; of all To and CC when it was
- * sent, colleagues' included (SHR-20: one may exclude one's own firm).
+ * The addresses of the other side, in order: whose exclusion hides a mail (R-6). Its senders when it was received; all To and CC
+ * when it was sent, colleagues included (SHR-20: one may exclude one's own firm).
  */
-export function counterpartDomains(mail: Pick<ParsedMail, 'from' | 'to' | 'cc'>, direction: Copy['direction']): string[] {
+export function counterpartsOf(mail: Pick<ParsedMail, 'from' | 'to' | 'cc'>, direction: Copy['direction']): string[] {
   const addresses = direction === 'sent' ? [...mail.to, ...mail.cc] : mail.from;
-  return [...new Set(addresses.map(({ address }) => domainOf(address)))].sort();
+  return [...new Set(addresses.map(({ address }) => address))].sort();
 }
 
-/** Sets of more domains are too many different ones to keep apart: such mails are looked at one by one. */
-const MAX_GROUP_DOMAINS = 3;
+/** Sets of more addresses are too many different ones to keep apart: such mails stand in one series and are looked at one by one. */
+const MAX_GROUP_ADDRESSES = 2;
 export const MIXED = 'mixed';
 
+/** Of more addresses than this an entry of a list does not name the other side: its mail counts as excluded when anything is. */
+const MAX_NAMED = 50;
+
 /**
- * Mail of a mailbox stands on a record's timeline in groups of one set of domains each, so that a whole group is read or left
- * alone when its owner excludes domains: mail that may not be seen costs no time that would tell of it (R-42).
+ * Mail of a mailbox stands on a record's timeline in series, each with the same other side, so that a whole series is read or
+ * left alone when something is excluded: mail that may not be seen costs no time that would tell of it (R-42).
  */
-export function groupOf(domains: readonly string[]): string {
-  return domains.length > MAX_GROUP_DOMAINS ? MIXED : sha256(...domains, '').slice(0, 10);
+export function seriesOf({ member, channel, counterparts }: Pick<Copy, 'member' | 'channel' | 'counterparts'>): Series {
+  return channel === 'dropbox' ? { owner: member, channel } : { owner: member, channel, group: groupOf(counterparts ?? []) };
 }
 
-/** The series a copy stands in on its records' timelines. */
-export function seriesOf({ member, channel, domains }: Pick<Copy, 'member' | 'channel' | 'domains'>): Series {
-  return channel === 'dropbox' ? { owner: member, channel } : { owner: member, channel, group: groupOf(domains ?? []) };
+const groupOf = (addresses: string[]) => (addresses.length > MAX_GROUP_ADDRESSES ? MIXED : sha256(...addresses, '').slice(0, 10));
+
+/** What an entry must name of the other side, because neither its series nor the one recipient it shows tells. */
+export function namedInEntry(copy: Copy): string[] | undefined {
+  const { counterparts = [] } = copy;
+  const series = seriesOf(copy);
+  const isTold = series.channel === 'mailbox' ? series.group !== MIXED : counterparts.length < 2;
+  return isTold || counterparts.length > MAX_NAMED ? undefined : counterparts;
 }

@@ -5,7 +5,7 @@ import type { Module } from '../record/module.ts';
 import { createFromMail } from '../record/record-store.ts';
 import type { Table } from '../table/client.ts';
 import type { Channel } from '../table/keys.ts';
-import { counterpartDomains, MIXED, seriesOf } from './counterpart.ts';
+import { counterpartsOf, namedInEntry, seriesOf } from './counterpart.ts';
 import type { Parcel } from './delivery.ts';
 import type { Copy, Message, TimelineEntry } from './message.ts';
 import { holderMark, joinThread, noteHolder, putCopy, putMessage, putOwnMail, putTimelineEntry, readCopy } from './message-store.ts';
@@ -65,10 +65,10 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   const made = await createRecords(table, filing, stored.receivedAt);
   const ties = [...filing.ties, ...made.filter(filing.mayTie)];
   const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
-  const domains = counterpartDomains(mail, filing.direction);
-  const series = seriesOf({ member: owner, channel, domains });
+  const counterparts = counterpartsOf(mail, filing.direction);
+  const series = seriesOf({ member: owner, channel, counterparts });
   for (const tie of ties) {
-    if (!tie.holders?.has(holderMark(series))) await noteHolder(table, tenant, tie, series, domains);
+    if (!tie.holders?.has(holderMark(series))) await noteHolder(table, tenant, tie, series, counterparts);
   }
 
   const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
@@ -81,7 +81,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     receivedAt: stored.receivedAt,
     delivery: delivery.id,
     records: records.map(({ module, id }) => ({ module, id })),
-    domains,
+    counterparts,
   });
   if (copy.delivery !== delivery.id) return settledBefore(table, filing, stored, copy);
   await showOn(table, filing, copy);
@@ -142,14 +142,8 @@ function timelineEntry({ mail, message, owner, direction }: Filing, copy: Copy):
     snippet: clipBytes(mail.text.slice(0, 400).replace(/\s+/g, ' ').trim(), 150),
     attachments: omitted ? 0 : mail.attachments.filter((attachment) => !attachment.inline).length,
     attachmentsOmitted: omitted ? true : undefined,
-    domains: tellsDomains(copy, mail) ? undefined : copy.domains,
+    counterparts: namedInEntry(copy),
   };
-}
-
-/** Whether the other side's domains are known without naming them: by the series, or by the one recipient that is shown. */
-function tellsDomains(copy: Copy, mail: ParsedMail): boolean {
-  const series = seriesOf(copy);
-  return series.channel === 'mailbox' ? series.group !== MIXED : mail.to.length + mail.cc.length < 2;
 }
 
 /** The longest beginning of at most so many bytes of UTF-8 that cuts no character. */

@@ -24,8 +24,8 @@ type Tie = { record: string; module: string; address: string; holders?: Readonly
  * Notes on the record that there is such a series of mail, so that readers know which to merge; and beside the address that was
  * looked up, so that the next mail need not.
  */
-export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, series: Series, domains: string[]): Promise<void> {
-  await table.put({ ...holderKey(tenant, tie.record, series), ...series, ...(isOneGroup(series) ? { domains } : {}) });
+export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, series: Series, counterparts: string[]): Promise<void> {
+  await table.put({ ...holderKey(tenant, tie.record, series), ...series, ...(isOneGroup(series) ? { counterparts } : {}) });
   if (tie.holders && tie.holders.size >= MAX_NOTED_HOLDERS) return;
   await table.update(recordAddressKey(tenant, tie.address, tie.module, tie.record), {
     update: 'ADD holders :mark',

@@ -24,8 +24,8 @@ export type Copy = {
   /** The delivery that filed it: the same one again is a redelivery, another one a duplicate. */
   delivery: string;
   records: { module: string; id: string }[];
-  /** Domains of the other side (`counterpartDomains`); absent on copies filed before they were noted. */
-  domains?: string[];
+  /** Addresses of the other side (`counterpartsOf`); absent on copies filed before they were noted. */
+  counterparts?: string[];
 };
 
 /** An entry of a record's timeline: all that a list shows, within the kilobyte that one write unit pays for. */
@@ -41,8 +41,8 @@ export type TimelineEntry = {
   snippet: string;
   attachments: number;
   attachmentsOmitted?: true;
-  /** Domains of the other side, where neither the series nor the addresses above tell them. */
-  domains?: string[];
+  /** Addresses of the other side, where neither the series nor the recipient above tells them. */
+  counterparts?: string[];
 };
 
 /** A row of its owner's own list: with the records it is tied to; none is a mail "Not in CRM" (ASC-2). */

@@ -1,16 +1,16 @@
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
-import { NOT_CHOSEN } from '../sharing/sharing.ts';
+import { PRIVATE, underPolicy } from '../sharing/sharing.ts';
 import type { Table } from '../table/client.ts';
 import { holdersPartition, memberKey, recordPartition, type Series, timelinePrefix } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
-import { domainOf } from './address.ts';
+import type { Tenant } from '../tenant/tenant.ts';
 import type { TimelineEntry } from './message.ts';
 
 /** A series of a record's mail that the viewer may see: all of it, or what `keep` says entry by entry. */
 type OpenSeries = { series: Series; keep?: (entry: TimelineEntry) => boolean };
-type Held = Series & { sk: string; domains?: string[] };
+type Held = Series & { sk: string; counterparts?: string[] };
 type Positioned = TimelineEntry & { position: string };
 
 /**
@@ -38,19 +38,23 @@ export async function listTimeline(
 export async function ownerSettings(table: Table, viewer: Viewer, owners: string[]): Promise<Map<string, OwnerSettings>> {
   const others = [...new Set(owners)].filter((owner) => owner !== viewer.member);
   const members = others.length > 0 ? await table.getMany<Member>(others.map((owner) => memberKey(viewer.tenant, owner))) : [];
-  return new Map(others.map((owner, i) => [owner, settingsOf(members[i])]));
+  return new Map(others.map((owner, i) => [owner, settingsOf(members[i], viewer.organisation)]));
 }
 
-function settingsOf(member: Member | undefined): OwnerSettings {
+/** A member's settings under their organisation's policy. */
+export function settingsOf(
+  member: Pick<Member, 'dropboxVisibility' | 'sharing' | 'status'> | undefined,
+  organisation: Tenant,
+): OwnerSettings {
   return {
     dropboxVisibility: member?.dropboxVisibility ?? 'record',
-    sharing: member?.sharing ?? NOT_CHOSEN,
+    sharing: underPolicy(member?.sharing, organisation.mailPolicy),
     deactivated: member?.status !== 'active',
   };
 }
 
 /** An owner sees their own mail whatever is set: no settings need be read for that. */
-export const OWN: OwnerSettings = { dropboxVisibility: 'sharing', sharing: NOT_CHOSEN, deactivated: false };
+export const OWN: OwnerSettings = { dropboxVisibility: 'sharing', sharing: PRIVATE, deactivated: false };
 
 /** Decides for whole series where that can be done: one Query of who holds mail there, and their settings. */
 async function openSeries(table: Table, viewer: Viewer, record: string): Promise<OpenSeries[]> {
@@ -63,22 +67,21 @@ async function openSeries(table: Table, viewer: Viewer, record: string): Promise
     held.map(({ owner }) => owner),
   );
   return held.flatMap((one): OpenSeries[] => {
-    const { owner, channel, domains } = one;
+    const { owner, channel, counterparts } = one;
     const series: Series = channel === 'mailbox' ? { owner, channel, group: one.group } : { owner, channel };
     const of = settings.get(owner) ?? OWN;
     const sees = (its: readonly string[] | undefined) =>
-      canSee(viewer, { owner, channel, domains: its }, of, { ticked: ticks.has(owner) }).visible;
-    if (domains) return sees(domains) ? [{ series }] : [];
-    // Its mails have different domains: all are open, none is, or each is looked at.
+      canSee(viewer, { owner, channel, counterparts: its }, of, { ticked: ticks.has(owner) }).visible;
+    if (counterparts) return sees(counterparts) ? [{ series }] : [];
+    // Its mails have different other sides: all are open, none is, or each is looked at.
     if (sees(undefined)) return [{ series }];
-    return sees([]) ? [{ series, keep: (entry) => sees(domainsOf(entry)) }] : [];
+    return sees([]) ? [{ series, keep: (entry) => sees(counterpartsIn(entry)) }] : [];
   });
 }
 
-/** One recipient's domain is known by the address shown; of several, the entry names them, unless it is older than that. */
-function domainsOf({ domains, to }: TimelineEntry): string[] | undefined {
-  if (domains) return domains;
-  return to.length < 2 ? to.map(domainOf) : undefined;
+/** One recipient is shown; of several, the entry names them, unless there are too many or it is older than that. */
+function counterpartsIn({ counterparts, to }: TimelineEntry): string[] | undefined {
+  return counterparts ?? (to.length < 2 ? to : undefined);
 }
 
 /** One series, read forward in growing bites: of fifty owners' series most give no more than a row or two to a page. */

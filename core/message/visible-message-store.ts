@@ -68,11 +68,11 @@ async function seenBy(
     readTicks(table, viewer, copies),
   ]);
   const seenOn = (copy: Copy) => {
-    const { member, channel, domains } = copy;
+    const { member, channel, counterparts } = copy;
     const of = settings.get(member) ?? OWN;
     return copy.records.filter(
       ({ id }) =>
-        readable.has(id) && canSee(viewer, { owner: member, channel, domains }, of, { ticked: ticked.has(`${id} ${member}`) }).visible,
+        readable.has(id) && canSee(viewer, { owner: member, channel, counterparts }, of, { ticked: ticked.has(`${id} ${member}`) }).visible,
     );
   };
   // An owner holds their mail whether a record has it or not; others see it on a record or not at all (SHR-22, SHR-27).

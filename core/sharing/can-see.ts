@@ -1,7 +1,8 @@
 import type { Viewer } from '../member/viewer.ts';
+import { domainOf } from '../message/address.ts';
 import type { Channel } from '../table/keys.ts';
 import { isExcluded } from '../tenant/excluded-domain.ts';
-import type { Sharing } from './sharing.ts';
+import type { Public, Sharing } from './sharing.ts';
 
 /**
  * What the owner of a copy lets others see, as set now. Kept apart from the copy: visibility is computed when somebody
@@ -20,10 +21,10 @@ export type Shared = {
   owner: string;
   channel: Channel;
   /**
-   * Domains of the other side: of the sender's when it was received, of all To and CC when it was sent (R-6). Undefined for mail
-   * filed before they were noted: then they count as excluded, if any are.
+   * Addresses of the other side: its senders when it was received, all To and CC when it was sent (R-6). Undefined for mail
+   * filed before they were noted: then they count as excluded, if anything is.
    */
-  domains: readonly string[] | undefined;
+  counterparts: readonly string[] | undefined;
 };
 
 /** Why a copy may be seen, or may not. Each has its words in `explain-visibility.ts`. */
@@ -57,7 +58,7 @@ export function canSee(
 
 function bySharing(
   viewer: Pick<Viewer, 'profile'>,
-  { domains }: Shared,
+  { counterparts }: Shared,
   { sharing, deactivated }: OwnerSettings,
   record: { ticked: boolean },
 ): Verdict {
@@ -68,9 +69,7 @@ function bySharing(
     case 'custom':
       return record.ticked ? { visible: true, because: 'ticked' } : { visible: false, because: 'not-ticked' };
     case 'public':
-      return isHeldBack(domains, sharing.excludedDomains)
-        ? { visible: false, because: 'excluded-domain' }
-        : { visible: true, because: 'public' };
+      return isHeldBack(counterparts, sharing) ? { visible: false, because: 'excluded-domain' } : { visible: true, because: 'public' };
     case 'admin':
       return viewer.profile.administrator
         ? { visible: true, because: 'administrators' }
@@ -80,10 +79,11 @@ function bySharing(
   }
 }
 
-/** One excluded domain among those of the other side hides the mail: privacy first (R-6). */
-function isHeldBack(domains: readonly string[] | undefined, excluded: readonly string[]): boolean {
-  if (excluded.length === 0) return false;
-  return domains === undefined || domains.some((domain) => isExcluded(domain, excluded));
+/** One excluded address or domain on the other side hides the mail: privacy first (R-6). */
+function isHeldBack(counterparts: readonly string[] | undefined, { excludedDomains, excludedAddresses = [] }: Public): boolean {
+  if (excludedDomains.length === 0 && excludedAddresses.length === 0) return false;
+  if (counterparts === undefined) return true;
+  return counterparts.some((address) => excludedAddresses.includes(address) || isExcluded(domainOf(address), excludedDomains));
 }
 
 function unreachable(value: never): never {

@@ -1,20 +1,23 @@
-import * as z from 'zod';
-import { MAX_SHARING_EXCLUSIONS } from '../limits.ts';
+import type { MailPolicy } from './mail-policy.ts';
+
+/** The excluded domains belong to `public` alone (SHR-19); at most five of a member's own (SHR-18). Addresses are policy's. */
+export type Public = { type: 'public'; excludedDomains: string[]; excludedAddresses?: string[] };
+export type Sharing = { type: 'private' } | { type: 'custom' } | { type: 'admin' } | Public;
+
+export const PRIVATE: Sharing = { type: 'private' };
 
 /**
- * How a member shares the mail of their mailbox with those who may read the record (SHR-1, SHR-21, REC-3): with nobody; on the
- * records they tick; on all of them but for excluded domains; or with administrators alone.
+ * What a member's choice comes to under their organisation's policy: its default for who has not chosen, `private` when it has
+ * none (SHR-2, R-1); nothing shared where the choice is not allowed any longer; and its exclusions beside their own.
  */
-export const sharingType = z.enum(['private', 'custom', 'public', 'admin']);
-export type SharingType = z.infer<typeof sharingType>;
-
-/** The excluded domains belong to `public` alone (SHR-19); at most five (SHR-18). */
-export type Sharing = { type: 'private' } | { type: 'custom' } | { type: 'public'; excludedDomains: string[] } | { type: 'admin' };
-
-/** Who has not chosen shares nothing (SHR-2, R-1). */
-export const NOT_CHOSEN: Sharing = { type: 'private' };
-
-export const sharingReturned = z.object({
-  type: sharingType,
-  excludedDomains: z.array(z.string()).max(MAX_SHARING_EXCLUSIONS).optional().meta({ description: 'Of `public` alone (SHR-19)' }),
-});
+export function underPolicy(chosen: Sharing | undefined, policy: MailPolicy | undefined): Sharing {
+  const sharing = chosen ?? (policy ? { type: policy.defaultSharing } : PRIVATE);
+  if (!policy) return sharing;
+  if (!policy.allowedSharing.includes(sharing.type)) return PRIVATE;
+  if (sharing.type !== 'public') return sharing;
+  return {
+    ...sharing,
+    excludedDomains: [...sharing.excludedDomains, ...policy.excludedDomains],
+    excludedAddresses: policy.excludedAddresses,
+  };
+}

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { MAX_EXCLUDED_DOMAINS } from '../limits.ts';
 import { MODULES, type Module } from '../record/module.ts';
+import type { MailPolicy } from '../sharing/mail-policy.ts';
 
 /** Who reads the records of a module besides their owner and administrators (R-41). */
 export const recordAccess = z.enum(['everyone', 'owner-and-admins']);
@@ -17,8 +18,8 @@ export type Tenant = {
   recordAccess: Partial<Record<Module, z.infer<typeof recordAccess>>>;
   /** Domains that the dropbox never matches nor creates for (R-4); their subdomains too. */
   excludedDomains: string[];
-  /** Mail of members' mailboxes is kept only when it concerns a record. */
-  storeOnlyRecordMail?: boolean;
+  /** What holds for the mail of all members' mailboxes; nothing beyond the members' own settings when not set. */
+  mailPolicy?: MailPolicy;
   /** `off` when not set (GEN-1). */
   mailAddOn?: z.infer<typeof mailAddOn>;
   createdAt: string;

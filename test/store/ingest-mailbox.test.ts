@@ -11,6 +11,7 @@ import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible } from '../../core/message/visible-message-store.ts';
 import { matchAddress } from '../../core/record/address-store.ts';
+import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import type { Table } from '../../core/table/client.ts';
 import { mailAccountKey, memberKey, seenMailKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
@@ -129,7 +130,7 @@ describe('what a mailbox gives', () => {
   });
 
   test('"store only mail that concerns a record": the rest is not kept, and so is never deleted from the server', async () => {
-    const world = await dropboxWorld(table, { organisation: { storeOnlyRecordMail: true } });
+    const world = await dropboxWorld(table, { organisation: { mailPolicy: { ...NO_POLICY, storeOnlyRecordMail: true } } });
     const contact = await existing(table, world, 'contacts', TARO);
     const kept = await arrives(world, received());
     const other = await arrives(world, received({ from: [{ address: 'friend@home.example', name: '' }], subject: 'Sunday' }));

@@ -1,6 +1,7 @@
 import { ADMINISTRATOR, builtInProfiles, type Profile, STANDARD } from '../../../core/member/profile.ts';
 import { canSee, type OwnerSettings, type Shared, type Verdict } from '../../../core/sharing/can-see.ts';
-import { NOT_CHOSEN, type Sharing } from '../../../core/sharing/sharing.ts';
+import { type MailPolicy, NO_POLICY } from '../../../core/sharing/mail-policy.ts';
+import { type Sharing, underPolicy } from '../../../core/sharing/sharing.ts';
 
 const profile = (id: string) => builtInProfiles().find((one) => one.id === id) as Profile;
 const colleague = { member: 'jun', profile: profile(STANDARD) };
@@ -13,9 +14,9 @@ const settings = (sharing: Sharing, more: Partial<OwnerSettings> = {}): OwnerSet
   deactivated: false,
   ...more,
 });
-const received: Shared = { owner: 'mika', channel: 'mailbox', domains: ['customer.example'] };
+const received: Shared = { owner: 'mika', channel: 'mailbox', counterparts: ['taro@customer.example'] };
 /** To a customer, with another one in CC. */
-const sent: Shared = { owner: 'mika', channel: 'mailbox', domains: ['customer.example', 'other.example'] };
+const sent: Shared = { owner: 'mika', channel: 'mailbox', counterparts: ['taro@customer.example', 'hana@other.example'] };
 const see = (viewer: typeof owner, copy: Shared, sharing: Sharing, ticked = false) => canSee(viewer, copy, settings(sharing), { ticked });
 
 /** Truth table 2.1, cell by cell: type, received, sent, and both again for an administrator. */
@@ -53,13 +54,13 @@ describe('truth table 2.1: who sees a synced mail on a record they may read', ()
   });
 
   test('SHR-2, R-1: who has not chosen shares nothing', () => {
-    expect(see(administrator, received, NOT_CHOSEN)).toEqual({ visible: false, because: 'private' });
+    expect(see(administrator, received, underPolicy(undefined, undefined))).toEqual({ visible: false, because: 'private' });
   });
 });
 
 describe('R-6: excluded domains', () => {
   const under = (domains: string[] | undefined, excludedDomains: string[]) =>
-    see(colleague, { ...sent, domains }, { type: 'public', excludedDomains }).visible;
+    see(colleague, { ...sent, counterparts: domains?.map((domain) => `x@${domain}`) }, { type: 'public', excludedDomains }).visible;
 
   test.each([
     ['one recipient of several is excluded', ['a.example', 'b.example'], ['b.example'], false],
@@ -72,6 +73,40 @@ describe('R-6: excluded domains', () => {
 
   test('of a mail whose other side was not noted nobody knows: it is hidden as soon as anything is excluded', () => {
     expect([under(undefined, []), under(undefined, ['b.example'])]).toEqual([true, false]);
+  });
+});
+
+describe("the organisation's policy narrows what members share, and never widens it", () => {
+  const policy = (more: Partial<MailPolicy>): MailPolicy => ({ ...NO_POLICY, ...more });
+  const everything: Sharing = { type: 'public', excludedDomains: ['own.example'] };
+
+  test('SHR-2: its default is that of who has not chosen, and of nobody else', () => {
+    expect(underPolicy(undefined, policy({ defaultSharing: 'custom' }))).toEqual({ type: 'custom' });
+    expect(underPolicy({ type: 'private' }, policy({ defaultSharing: 'custom' }))).toEqual({ type: 'private' });
+    expect(underPolicy(undefined, NO_POLICY)).toEqual({ type: 'private' });
+  });
+
+  test('what is not allowed any longer shares nothing', () => {
+    expect(underPolicy(everything, policy({ allowedSharing: ['custom'] }))).toEqual({ type: 'private' });
+    expect(underPolicy({ type: 'custom' }, policy({ allowedSharing: ['custom'] }))).toEqual({ type: 'custom' });
+    expect(underPolicy(undefined, policy({ allowedSharing: ['custom'], defaultSharing: 'admin' }))).toEqual({ type: 'private' });
+  });
+
+  test('without a policy a choice stands as it is', () => expect(underPolicy(everything, undefined)).toEqual(everything));
+
+  test.each([
+    ['a domain of its own', {}, 'x@own.example', false],
+    ["the organisation's domain", { excludedDomains: ['theirs.example'] }, 'x@mail.theirs.example', false],
+    ["the organisation's address", { excludedAddresses: ['x@a.example'] }, 'x@a.example', false],
+    ['another address of that domain', { excludedAddresses: ['x@a.example'] }, 'y@a.example', true],
+  ])('excluded by %s', (_, more, address, visible) => {
+    const sharing = underPolicy(everything, policy(more));
+    expect(see(colleague, { ...received, counterparts: [address] }, sharing).visible).toBe(visible);
+  });
+
+  test('an excluded address alone hides mail whose other side was not noted', () => {
+    const sharing = underPolicy({ type: 'public', excludedDomains: [] }, policy({ excludedAddresses: ['x@a.example'] }));
+    expect(see(colleague, { ...received, counterparts: undefined }, sharing).visible).toBe(false);
   });
 });
 

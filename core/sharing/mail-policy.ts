@@ -1,0 +1,49 @@
+import * as z from 'zod';
+import { MAX_POLICY_EXCLUSIONS } from '../limits.ts';
+import { type SharingType, sharingType } from './sharing-type.ts';
+
+/** What an administrator sets for all members: it narrows what they share, and never widens it. */
+export type MailPolicy = {
+  /** Of members who have not chosen; never `public` (SHR-2). */
+  defaultSharing: Exclude<SharingType, 'public'>;
+  /** What members may choose; who chose another one before shares nothing until they choose anew. */
+  allowedSharing: SharingType[];
+  /** Never shared by anybody, beside what each member excludes: domains with their subdomains, and addresses. */
+  excludedDomains: string[];
+  excludedAddresses: string[];
+  /** Mail that concerns no record is not kept. */
+  storeOnlyRecordMail: boolean;
+};
+
+export const NO_POLICY: MailPolicy = {
+  defaultSharing: 'private',
+  allowedSharing: [...sharingType.options],
+  excludedDomains: [],
+  excludedAddresses: [],
+  storeOnlyRecordMail: false,
+};
+
+const exclusions = (chars: number) => z.array(z.string().max(chars)).max(MAX_POLICY_EXCLUSIONS);
+
+export const mailPolicyPatch = z
+  .strictObject({
+    defaultSharing: sharingType
+      .exclude(['public'])
+      .meta({ description: 'Of members who have not chosen; `public` must be chosen by each' }),
+    allowedSharing: z
+      .array(sharingType)
+      .min(1)
+      .meta({ description: 'Members who chose another one before share nothing until they choose anew' }),
+    excludedDomains: exclusions(253).meta({ description: 'Never shared by anybody, subdomains included' }),
+    excludedAddresses: exclusions(254),
+    storeOnlyRecordMail: z.boolean().meta({ description: 'Mail that concerns no record is not kept, and stays on its server' }),
+  })
+  .partial();
+
+export const mailPolicyReturned = z.object({
+  defaultSharing: sharingType,
+  allowedSharing: z.array(sharingType),
+  excludedDomains: z.array(z.string()),
+  excludedAddresses: z.array(z.string()),
+  storeOnlyRecordMail: z.boolean(),
+});
