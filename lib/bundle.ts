@@ -75,7 +75,7 @@ function optionsFor(outdir: string, rows: Rows) {
     charset: 'utf8',
     logLevel: 'silent',
     alias: shims,
-    plugins: [withoutMimeTypes],
+    plugins: [withoutAttachments],
     // CommonJS dependencies call require(), which an ES module does not have.
     banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
   } as const satisfies BuildOptions;
@@ -94,6 +94,8 @@ const shims = {
   'linkify-it': shim('linkify-it'),
   // sanitize-html parses styles only for `allowedStyles`; core/message/html.ts reads them itself.
   postcss: shim('unreachable'),
+  // Of launder, sanitize-html calls what reads links; this is for dates.
+  dayjs: shim('unreachable'),
   '@aws-sdk/credential-provider-sso': shim('credentials'),
   '@aws-sdk/credential-provider-ini': shim('credentials'),
   '@aws-sdk/credential-provider-process': shim('credentials'),
@@ -102,11 +104,11 @@ const shims = {
   '@smithy/credential-provider-imds': shim('credentials'),
 };
 
-/** nodemailer's table of file types is for attachments, and the product's own mails have none. */
-const withoutMimeTypes: Plugin = {
-  name: 'without-mime-types',
+/** nodemailer's table of file types, and its own client for HTTP, are for attachments, and the product's own mails have none. */
+const withoutAttachments: Plugin = {
+  name: 'without-attachments',
   setup: (plugin) => {
-    plugin.onResolve({ filter: /\/mime-types\.js$/ }, ({ importer }) =>
+    plugin.onResolve({ filter: /\/(mime-types\.js|fetch\/index\.js)$/ }, ({ importer }) =>
       /node_modules\/nodemailer\//.test(importer) ? { path: shim('unreachable') } : undefined,
     );
   },
