@@ -2,6 +2,8 @@ import { invalid } from '../errors.ts';
 import { normaliseAddress, normaliseDomain } from '../message/address.ts';
 import type { Incoming, MailAccount, Outgoing, Security } from './account.ts';
 import type { AccountInput, AccountPatch } from './account-input.ts';
+import { noPasswordPop } from './advice.ts';
+import { isRecent, type Preset, presetOfAddress, presetOfHost, userNameFor } from './presets.ts';
 
 /** What a member sets of an account, passwords apart. */
 export type AccountForm = Pick<MailAccount, 'name' | 'address' | 'incoming' | 'outgoing' | 'deletion'>;
@@ -10,21 +12,22 @@ type OutgoingInput = NonNullable<AccountPatch['outgoing']>;
 
 const POP3_PORT: Record<Security, number> = { implicit: 995, starttls: 110, none: 110 };
 const SUBMISSION_PORT: Record<Security, number> = { implicit: 465, starttls: 587, none: 587 };
-const GMAIL = /^pop\.(gmail|googlemail)\.com$/;
 
 /**
- * A new account as its form says. Throws `imap-not-supported` (POP-3), `invalid-address`, `invalid-server`, `server-needed`,
- * `recent-needs-leave` (POP-17), `outgoing-credentials`.
+ * A new account as its form says; what it leaves out is filled in where the provider is known (POP-9, POP-14). Throws
+ * `imap-not-supported` (POP-3), `invalid-address`, `invalid-server`, `server-needed`, `recent-needs-leave` (POP-17),
+ * `outgoing-credentials`, `password-needed`.
  */
 export function readForm(input: AccountInput): AccountForm {
   if (input.protocol === 'imap') {
     throw invalid('imap-not-supported', 'IMAP is not supported here: mailboxes are read over POP3. Give the POP3 server of your provider.');
   }
   const address = readAddress(input.address);
-  const incoming = readIncoming(input.incoming, { userName: address });
-  if (input.readByOtherClients && GMAIL.test(incoming.host)) incoming.userName = recent(incoming.userName);
-  const outgoing = input.outgoing && readOutgoing(input.outgoing, incoming.userName);
-  if (outgoing && !outgoing.sameCredentials && !input.outgoing?.password) throw passwordNeeded('outgoing.password');
+  const provider = presetFor(address, input.incoming.host);
+  const incoming = readIncoming(input.incoming, knownServer(input.incoming.host, provider, address), provider);
+  if (input.readByOtherClients && presetOfHost(incoming.host)?.sharedUserName) incoming.userName = recent(incoming.userName);
+  const outgoing = input.outgoing ? readOutgoing(input.outgoing, incoming.userName) : knownOutgoing(incoming, provider);
+  if (input.outgoing && !outgoing?.sameCredentials && !input.outgoing?.password) throw passwordNeeded('outgoing.password');
   return withDeletion({ name: input.name, address, incoming, outgoing, deletion: input.deletion });
 }
 
@@ -44,6 +47,27 @@ export function changedForm(before: MailAccount, patch: AccountPatch): AccountFo
   });
 }
 
+/** The provider of a server that was named, else of an address. */
+export const presetFor = (address: string, host?: string) =>
+  (host === undefined ? undefined : presetOfHost(host)) ?? presetOfAddress(address);
+
+/** What a provider's preset says of the incoming server, if it is the one that is meant. */
+function knownServer(host: string | undefined, provider: Preset | undefined, address: string): Partial<Incoming> {
+  if (!provider) return { userName: address };
+  const isMeant = host === undefined || host.trim().toLowerCase() === provider.incoming?.host;
+  return { ...(isMeant ? provider.incoming : {}), userName: userNameFor(provider, address) };
+}
+
+/** The outgoing server of the provider whose incoming server this is: with the same credentials (POP-14, C-9). */
+function knownOutgoing(incoming: Incoming, provider: Preset | undefined): Outgoing | undefined {
+  if (!provider?.outgoing || provider.incoming?.host !== incoming.host) return undefined;
+  return { ...provider.outgoing, sameCredentials: true };
+}
+
+/** The user name the outgoing server is logged in with; `recent:` is a word between Gmail's POP server and its clients alone. */
+export const outgoingUserName = ({ incoming, outgoing }: Pick<MailAccount, 'incoming' | 'outgoing'>) =>
+  outgoing?.userName ?? withoutMode(incoming.userName);
+
 function changedOutgoing(before: MailAccount, patch: AccountPatch, incoming: Incoming): Outgoing | undefined {
   if (!patch.outgoing) return undefined;
   const after = readOutgoing(patch.outgoing, incoming.userName);
@@ -55,9 +79,16 @@ function changedOutgoing(before: MailAccount, patch: AccountPatch, incoming: Inc
   return after;
 }
 
-function readIncoming(input: AccountInput['incoming'] | NonNullable<AccountPatch['incoming']>, known: Partial<Incoming>): Incoming {
+function readIncoming(
+  input: AccountInput['incoming'] | NonNullable<AccountPatch['incoming']>,
+  known: Partial<Incoming>,
+  provider?: Preset,
+): Incoming {
   const host = input.host === undefined ? known.host : readHost(input.host);
-  if (!host) throw invalid('server-needed', 'We do not know the POP3 server of this address. Give incoming.host; your provider tells it.');
+  if (!host) {
+    const why = 'We do not know the POP3 server of this address. Give incoming.host; your provider tells it.';
+    throw invalid('server-needed', why, provider && { advice: noPasswordPop(provider) });
+  }
   const security = input.security ?? known.security ?? 'implicit';
   // A port given for one kind of security says nothing about another.
   const port = input.port ?? (security === known.security ? known.port : undefined) ?? POP3_PORT[security];
@@ -70,7 +101,7 @@ function readOutgoing(input: OutgoingInput, incomingUser: string): Outgoing {
   if (same && (userName !== undefined || password !== undefined)) {
     throw invalid('outgoing-credentials', 'With sameCredentials the outgoing server has no user name and password of its own.');
   }
-  const own = same ? {} : { userName: userName?.trim() ?? incomingUser };
+  const own = same ? {} : { userName: userName?.trim() ?? withoutMode(incomingUser) };
   return { host: readHost(host), port: port ?? SUBMISSION_PORT[security], security, sameCredentials: same, ...own };
 }
 
@@ -96,7 +127,6 @@ function withDeletion(form: AccountForm): AccountForm {
   return form;
 }
 
-const isRecent = (userName: string) => /^recent:/i.test(userName);
 const recent = (userName: string) => (isRecent(userName) ? userName : `recent:${userName}`);
 
 /** Is it the same server, reached in the same way, with the same user name? */
@@ -104,7 +134,9 @@ export const isSameServer = (a: Incoming, b: Incoming) =>
   a.host === b.host && a.port === b.port && a.security === b.security && a.userName === b.userName;
 
 /** What tells two mailboxes apart: the server, and the user name without its mode. */
-export const mailboxOf = ({ host, userName }: Incoming) => `${host}\n${userName.toLowerCase().replace(/^recent:/, '')}`;
+export const mailboxOf = ({ host, userName }: Incoming) => `${host}\n${withoutMode(userName).toLowerCase()}`;
+
+const withoutMode = (userName: string) => userName.replace(/^recent:/i, '');
 
 const passwordNeeded = (field: string) =>
   invalid('password-needed', `Give ${field} too: a stored password is never sent to a server that is new to the account.`, { field });

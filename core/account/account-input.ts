@@ -71,6 +71,8 @@ export const incomingPasswordInput = z.strictObject({ password });
 export const outgoingPasswordInput = z.strictObject({ password, userName: userName.optional() });
 
 const count = z.int();
+const words = z.object({ en: z.string(), ja: z.string() });
+export const adviceReturned = z.object({ what: words, todo: words, link: z.string().optional() });
 export const accountReturned = z.object({
   id: z.string(),
   name: z.string(),
@@ -86,13 +88,13 @@ export const accountReturned = z.object({
   createdAt: z.string(),
   active: z.boolean().meta({ description: 'The one of your accounts that is read' }),
   main: z.boolean(),
-  warnings: z.array(z.object({ code: z.string(), text: z.string() })),
+  warnings: z.array(z.object({ code: z.string(), advice: adviceReturned })),
   state: z.enum(['never-synced', 'syncing', 'ok', 'backing-off', 'auth-failed', 'unreachable', 'locked-out']),
   stateSince: z.string(),
   nextPollAt: z.string().optional().meta({ description: 'Absent while it is not read' }),
   lastSuccessAt: z.string().optional(),
   lastNewMailAt: z.string().optional(),
-  lastError: z.object({ at: z.string(), code: z.string(), server: z.string().optional() }).optional(),
+  lastError: z.object({ at: z.string(), code: z.string(), server: z.string().optional(), advice: adviceReturned }).optional(),
   sync: z
     .object({
       startedAt: z.string().optional(),

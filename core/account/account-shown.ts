@@ -1,12 +1,15 @@
-import type { SyncProgress } from './account.ts';
+import type { MailAccount, SyncProgress } from './account.ts';
+import { presetFor } from './account-form.ts';
 import type { Mailboxes } from './account-store.ts';
+import { adviceFor, noPasswordPop, PLAIN_CONNECTION } from './advice.ts';
 import { nextOf } from './slot.ts';
 
 /** An account as its owner sees it: never its passwords. */
-export function accountShown(account: Mailboxes['accounts'][number], { main }: { main?: string }, now: Date) {
+export function accountShown(account: MailAccount, { main }: { main?: string }, now: Date) {
   return {
     ...account,
     main: account.id === main,
+    lastError: account.lastError && { ...account.lastError, advice: adviceFor(account.lastError.code, 'incoming', providerOf(account)) },
     warnings: warningsOf(account),
     nextPollAt: account.slot && nextOf(account.slot, now),
     sync: { ...account.sync, estimatedEndAt: estimatedEnd(account.sync, now) },
@@ -24,15 +27,18 @@ export function accountsShown({ accounts, settings }: Mailboxes, now: Date) {
 
 const UNAVAILABLE = 'The mailbox configured before cannot be accessed any more. Choose a new one: activate an account, or add one.';
 
-function warningsOf({ incoming, outgoing }: Mailboxes['accounts'][number]) {
+/** What its owner should know before anything goes wrong. */
+function warningsOf(account: MailAccount) {
+  const provider = providerOf(account);
+  const noPop = provider && noPasswordPop(provider);
   return [
-    ...(incoming.security === 'none' ? [{ code: 'incoming-not-encrypted', text: open('incoming') }] : []),
-    ...(outgoing?.security === 'none' ? [{ code: 'outgoing-not-encrypted', text: open('outgoing') }] : []),
+    ...(account.incoming.security === 'none' ? [{ code: 'incoming-not-encrypted', advice: PLAIN_CONNECTION }] : []),
+    ...(account.outgoing?.security === 'none' ? [{ code: 'outgoing-not-encrypted', advice: PLAIN_CONNECTION }] : []),
+    ...(noPop ? [{ code: 'no-password-pop', advice: noPop }] : []),
   ];
 }
 
-const open = (side: string) =>
-  `The connection to the ${side} server is not encrypted: whoever is on the way reads the password and the mail. Use TLS if the server has it.`;
+const providerOf = ({ address, incoming }: MailAccount) => presetFor(address, incoming.host);
 
 /** When the first sync ends if it goes on as it went so far. */
 function estimatedEnd({ startedAt, doneAt, found, fetched, skipped }: SyncProgress, now: Date): string | undefined {

@@ -1,6 +1,7 @@
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { ScanCommand } from '@aws-sdk/lib-dynamodb';
 import type { MailAccount } from '../../core/account/account.ts';
+import { outgoingUserName } from '../../core/account/account-form.ts';
 import { accountInput } from '../../core/account/account-input.ts';
 import { accountShown, accountsShown } from '../../core/account/account-shown.ts';
 import {
@@ -125,6 +126,53 @@ describe('setting up', () => {
     expect(other.since).toBe('2026-01-01T00:00:00.000Z');
     expect(accountShown(other, {}, NOW).warnings).toMatchObject([{ code: 'incoming-not-encrypted' }]);
     expect((await readMailboxes(table, viewer)).accounts).toHaveLength(2);
+  });
+
+  test('POP-9, POP-14, INB-17: where the provider is known its servers are filled in; where it is not, its owner is asked', async () => {
+    const { store, viewer, add } = await world();
+    const bare = (address: string, more: object = {}) => accountInput.parse({ name: 'x', address, incoming: { password: 'x', ...more } });
+    const made = (input: ReturnType<typeof bare>) => createAccount(store, viewer, input, newId(NOW), NOW);
+    expect(await made(bare('mika@gmail.com'))).toMatchObject({
+      incoming: { host: 'pop.gmail.com', port: 995, security: 'implicit', userName: 'mika@gmail.com' },
+      outgoing: { host: 'smtp.gmail.com', port: 465, security: 'implicit', sameCredentials: true },
+    });
+    expect((await made(bare('mika@web.de'))).incoming.userName).toBe('mika');
+    // A firm's own address, at a provider that is known by the server.
+    const firm = await made(bare('mika@example.com', { host: 'POP.gmail.com', userName: 'recent:mika@example.com' }));
+    expect(firm.outgoing).toEqual({ host: 'smtp.gmail.com', port: 465, security: 'implicit', sameCredentials: true });
+    expect(outgoingUserName(firm)).toBe('mika@example.com');
+    // Another server than the provider's: nothing is said about what is sent through.
+    const own = await made(bare('other@gmail.com', { host: 'pop.example.net', security: 'starttls' }));
+    expect([own.incoming.port, own.outgoing]).toEqual([110, undefined]);
+    await expect(made(bare('mika@nobody.example'))).rejects.toMatchObject({ code: 'server-needed' });
+    const advice = { what: { en: expect.stringContaining('iCloud') } };
+    await expect(made(bare('mika@icloud.com'))).rejects.toMatchObject({ code: 'server-needed', extra: { advice } });
+    const exchange = accountShown(await add({}, { host: 'outlook.office365.com' }), {}, NOW);
+    expect(exchange.warnings).toMatchObject([{ code: 'no-password-pop' }]);
+  });
+
+  test('POP-24, INB-16: what its server refused is told in words, with what to do', async () => {
+    const { add } = await world();
+    const account = await add({}, { host: 'pop.gmail.com' });
+    const failed = await polled(account, { lastError: { at: NOW.toISOString(), code: 'app-password-required', server: 'no' } });
+    expect(accountShown(failed, {}, NOW).lastError).toMatchObject({
+      code: 'app-password-required',
+      server: 'no',
+      advice: {
+        todo: { en: expect.stringContaining('app-specific password'), ja: expect.any(String) },
+        link: expect.stringMatching(/^https:/),
+      },
+    });
+  });
+
+  test('R-39: the end of the first sync is estimated by how it went so far', async () => {
+    const { add } = await world();
+    const sync = { startedAt: NOW.toISOString(), found: 100, fetched: 20, filed: 10, skipped: 5, bytes: 1 };
+    const syncing = await polled(await add(), { state: 'syncing', sync });
+    const estimated = (more: object) => accountShown({ ...syncing, sync: { ...sync, ...more } }, {}, later(MINUTE)).sync.estimatedEndAt;
+    expect(estimated({})).toBe(later(4 * MINUTE).toISOString());
+    for (const more of [{ fetched: 0, skipped: 0 }, { doneAt: NOW.toISOString() }, { startedAt: undefined }, { found: 3 }])
+      expect(estimated(more)).toBeUndefined();
   });
 
   test('POP-3: IMAP is refused', async () => {
