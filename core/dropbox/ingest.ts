@@ -52,8 +52,9 @@ export async function ingest(room: Mailroom, delivery: Delivery): Promise<Outcom
   for (const { recipient, dropbox } of found) {
     if (!dropbox || dropbox.retiredAt) settled.push({ recipient, ...(await ignoreUnknown(room, delivery, dropbox)) });
   }
-  // Raw mail that no message points to goes when its thirty days are over.
-  if (!settled.some(({ usesRaw }) => usesRaw))
+  // Raw mail that no message points to goes when its thirty days are over. Of one for several dropboxes SES's header names
+  // none: that it is settled can be known by its note alone, and the sweep leaves it where it is.
+  if (delivery.recipients.length > 1 || !settled.some(({ usesRaw }) => usesRaw))
     await sweepLater(
       room.table,
       delivery,

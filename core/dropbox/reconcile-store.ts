@@ -24,7 +24,7 @@ export type Reconciled = {
   looked: number;
   /** Without an outcome, and handed in again. */
   healed: number;
-  /** Keys of mail for several recipients at once: whose, only the lost notification knew. */
+  /** Keys of mail for several recipients at once that has no outcome: whose it is, only the lost notification knew. */
   unknown: string[];
   /** False when time was over first: the next run goes on from there. */
   complete: boolean;
@@ -109,7 +109,7 @@ async function heal(room: Reconciliation, delivery: Delivery): Promise<string> {
   return 'healed';
 }
 
-/** Whatever became of it but a filing is noted for the sweep, under the day its thirty days end. */
+/** Whatever became of it but a filing for one recipient is noted for the sweep, under the day its thirty days end. */
 async function isNoted(table: Table, id: string, modified: string): Promise<boolean> {
   const days = new Set([modified, new Date(Date.parse(modified) - SLACK_MS).toISOString()].map((at) => sweepDayOf(at)));
   for (const day of days) if (await table.get(sweepKey(day, id), { consistent: false })) return true;

@@ -12,6 +12,7 @@ import {
 import { SnsAction } from 'aws-cdk-lib/aws-cloudwatch-actions';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import type { Function as LambdaFunction } from 'aws-cdk-lib/aws-lambda';
+import { FilterPattern, MetricFilter } from 'aws-cdk-lib/aws-logs';
 import { Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
@@ -59,6 +60,7 @@ export class Alarms extends Construct {
     }
     dead.push(this.watchClocks(schedules));
     const failures = this.watchFailures(lambdas);
+    this.watchReconciling(lambdas['reconcile-raw-mail']);
     const throttles = this.watchThrottles(lambdas);
     const api = this.watchApi(apiId);
     const arrivals = this.watchArrivals(queues, stage.quietHours);
@@ -97,6 +99,18 @@ export class Alarms extends Construct {
     this.alarm('Functions behind queues fail', { metric: behindQueues, above: 2, minutes: 5 });
     this.alarm('Scheduled work failed', { metric: scheduled, above: 0 });
     return [behindQueues, scheduled];
+  }
+
+  /** Mail whose notification was lost and whose envelope nobody knows: only its raw bytes are left, and somebody must look. */
+  private watchReconciling({ logGroup }: LambdaFunction): void {
+    const found = new MetricFilter(this, 'Unreconciled', {
+      logGroup,
+      metricNamespace: Aws.STACK_NAME,
+      metricName: 'UnreconciledMail',
+      filterPattern: FilterPattern.numberValue('$.unknown', '>', 0),
+      metricValue: '$.unknown',
+    });
+    this.alarm('Mail that cannot be reconciled', { metric: found.metric({ statistic: 'Sum', period: FIVE_MINUTES }), above: 0 });
   }
 
   private watchThrottles(lambdas: Record<FunctionName, LambdaFunction>): IMetric[] {

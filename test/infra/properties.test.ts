@@ -87,6 +87,15 @@ test('a schedule goes off at its time, is tried again until the next one, and wh
   }
 });
 
+test('what nobody can reconcile is counted out of the log of who looks for it', () => {
+  const { LogGroupName, FilterPattern, MetricTransformations } = aws.one('AWS::Logs::MetricFilter').Properties;
+  expect([aws.name(LogGroupName), FilterPattern]).toEqual(['reconcile-raw-mail-log', '{ $.unknown > 0 }']);
+  const alarm = aws.all('AWS::CloudWatch::Alarm').find(({ Properties }) => Properties.MetricName === 'UnreconciledMail')!;
+  expect(MetricTransformations).toMatchObject([
+    { MetricName: 'UnreconciledMail', MetricValue: '$.unknown', MetricNamespace: alarm.Properties.Namespace },
+  ]);
+});
+
 test('BCC-1: one receipt rule: mail for the domain, over TLS, scanned, stored under raw/ and announced, and no rule after it', () => {
   const { Rule } = aws.one('AWS::SES::ReceiptRule').Properties;
   const [store, stop, ...others] = Rule.Actions;

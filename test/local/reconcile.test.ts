@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { signed } from '../../lib/local/engine.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { newTenant, rawMail } from '../support/tenant.ts';
@@ -27,6 +29,19 @@ test('npm run reconcile: a mail whose notification was lost is on its record a m
   });
   expect(found).toMatchObject({ subject: 'Lost', to: ['taro@customer.example'] });
   expect(await command('--minutes', '0')).toMatchObject({ looked: 0, healed: 0 });
+});
+
+test('a mail nobody can reconcile is told by its key, and counted in the log where the alarm looks', async () => {
+  const id = 'lost0000000000000000000000000000000000b2';
+  const received = `Received: from x by inbound-smtp.eu-west-1.amazonaws.com with SMTP id ${id};\r\n ${new Date().toUTCString()}`;
+  const body = `Return-Path: <a@example.com>\r\n${received}\r\n${rawMail({ From: 'a@example.com', Subject: 'Lost' })}`;
+  expect((await fetch(`${host.endpoints.s3}/mail/raw/${id}`, { method: 'PUT', headers: signed(), body })).status).toBe(200);
+  expect(await command('--minutes', '0')).toMatchObject({ healed: 0, unknown: [`raw/${id}`] });
+  const lines = readFileSync(join(host.dir, 'log', 'reconcile-raw-mail.log'), 'utf8')
+    .trim()
+    .split('\n');
+  const counted = lines.filter((line) => line.includes('raw mail reconciled')).map((line) => JSON.parse(line.slice(line.indexOf('{'))));
+  expect(counted.at(-1)).toMatchObject({ unknown: 1 });
 });
 
 /** What the command printed. Not waited for in one go: the host it asks runs in this process. */
