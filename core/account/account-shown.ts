@@ -16,9 +16,13 @@ export function accountShown(account: MailAccount, { main }: { main?: string }, 
   };
 }
 
-/** All of them. When none is read any more, the owner is told to choose another (POP-28, R-44). */
+/**
+ * All of them. When none is read any more, or the one that is does not answer for its user any longer, the owner is told to
+ * choose another (POP-28, R-44).
+ */
 export function accountsShown({ accounts, settings }: Mailboxes, now: Date) {
-  const isLost = settings.version > 0 && settings.active === undefined;
+  const active = accounts.find(({ id }) => id === settings.active);
+  const isLost = settings.version > 0 && (!active || active.lastError?.code === 'mailbox-unavailable');
   return {
     items: accounts.map((account) => accountShown(account, settings, now)),
     ...(isLost ? { notice: { code: 'mailbox-unavailable', text: UNAVAILABLE } } : {}),

@@ -335,12 +335,16 @@ describe('one is active', () => {
     expect(accountsShown(await readMailboxes(table, viewer), NOW).notice).toBeUndefined();
     await removeAccount(table, viewer, one.id, NOW);
     expect(await timetable(tenant)).toEqual([]);
+    expect(await readMailSettings(table, tenant, viewer.member)).not.toHaveProperty('active');
+    expect(await readMailSettings(table, tenant, viewer.member)).not.toHaveProperty('main');
     expect(accountsShown(await readMailboxes(table, viewer), NOW)).toMatchObject({
       items: [{ id: two.id, active: false }],
       notice: { code: 'mailbox-unavailable' },
     });
     await activateAccount(table, viewer, two.id, NOW);
     expect(accountsShown(await readMailboxes(table, viewer), NOW).notice).toBeUndefined();
+    await polled(two, { active: true, lastError: { at: NOW.toISOString(), code: 'mailbox-unavailable' } });
+    expect(accountsShown(await readMailboxes(table, viewer), NOW).notice).toMatchObject({ code: 'mailbox-unavailable' });
     await expect(activateAccount(table, viewer, one.id, NOW)).rejects.toMatchObject({ status: 404 });
   });
 
