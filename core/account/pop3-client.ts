@@ -458,7 +458,7 @@ function certificateOf(found: PeerCertificate, problem: Error | string | null | 
     issuer: nameOf(found.issuer),
     validFrom: timeOf(found.valid_from),
     validTo: timeOf(found.valid_to),
-    names: (found.subjectaltname ?? '').split(', ').filter(Boolean),
+    names: (found.subjectaltname ?? '').split(', ').flatMap((name) => name.replace(/^(DNS|IP Address):/, '') || []),
     problem: problem instanceof Error ? ((problem as NodeJS.ErrnoException).code ?? problem.message) : (problem ?? ''),
   };
 }
