@@ -1,4 +1,4 @@
-import { parse } from 'tldts';
+import { parse } from 'tldts-icann';
 import { invalid } from '../errors.ts';
 import { normaliseDomain } from '../message/address.ts';
 
@@ -9,7 +9,7 @@ import { normaliseDomain } from '../message/address.ts';
 function readDomain(text: string): string | undefined {
   const domain = normaliseDomain(text.trim().replace(/^@|^\*\./, ''));
   // example.com has a registrable domain, co.jp has none; an unlisted name such as corp.local counts as one.
-  return domain && parse(domain, { allowPrivateDomains: false }).domain ? domain : undefined;
+  return domain && parse(domain).domain ? domain : undefined;
 }
 
 /** All of them normalised, sorted, once each. Throws `invalid-domain` naming those that are none. */

@@ -2,7 +2,10 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join as path } from 'node:path';
 import { startHost, type TestHost } from '../support/host.ts';
 import { mailAccount } from '../support/matrix-cells.ts';
+import { insideOnly } from '../support/stage.ts';
 import { join, newTenant, type Person } from '../support/tenant.ts';
+
+const { test } = insideOnly('it has several members and a mail server of its own');
 
 /** A password as nobody else has one: it may be found nowhere but in the ciphertext's plaintext. */
 const CANARY = 'canary-in-the-mine-7Q2x';
