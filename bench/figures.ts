@@ -6,6 +6,11 @@ export function atMost(name: string, value: number, limit: number, unit: string,
   return { name, value: `${value.toFixed(digits)}${unit}`, limit: `<= ${limit}${unit}`, ok: value <= limit };
 }
 
+/** A figure that is compared with the least it may be. */
+export function atLeast(name: string, value: number, limit: number, unit: string, digits = 2): Figure {
+  return { name, value: `${value.toFixed(digits)}${unit}`, limit: `>= ${limit}${unit}`, ok: value >= limit };
+}
+
 export const plain = (name: string, value: number, unit: string, digits = 2): Figure => ({
   name,
   value: `${value.toFixed(digits)}${unit}`,

@@ -8,10 +8,11 @@ import { atMost, type Figure, plain, table } from './figures.ts';
 import { benchFiling } from './filing.ts';
 import { benchHost } from './host.ts';
 import { benchListing } from './listing.ts';
+import { benchPop3 } from './pop3-download.ts';
 import { openWorkplace } from './workplace.ts';
 
 /**
- * `npm run bench [-- --check] [-- filing|listing|host ...]`: prints what the product costs in time, calls and money, beside the
+ * `npm run bench [-- --check] [-- filing|listing|host|pop3 ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
  * limits. With --check it exits 1 when one is broken. Sharing the machine with other work makes every figure worse.
  */
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -30,12 +31,19 @@ try {
     show('From SMTP to the API, ten mails a second', latency);
     show('Starting', start);
   }
+  if (isWanted('pop3')) show('Downloading a mailbox of 20 KB mails over POP3', await benchPop3(mailsWanted()));
 } finally {
   clearInterval(alive);
   rmSync(bundles, { recursive: true });
 }
 console.log(broken === 0 ? '\nAll limits hold.' : `\n${broken} limits are broken.`);
 process.exit(broken > 0 && process.argv.includes('--check') ? 1 : 0);
+
+/** `--mails=500`: a quick look. */
+function mailsWanted(): number | undefined {
+  const given = process.argv.find((word) => word.startsWith('--mails='));
+  return given ? Number(given.slice('--mails='.length)) : undefined;
+}
 
 async function runFiling(): Promise<void> {
   const place = await openWorkplace();

@@ -306,8 +306,8 @@ class Wire {
   /** Sends a line when its turn comes. Rejects with `refused` on -ERR; with any other trouble the session is over. */
   ask(line: string, step: Pop3Step, body?: Request['body'], responses: string[] = []): Promise<Answer> {
     return this.promised(line, step, body, responses, (request) => {
-      this.waiting.push(request);
-      this.send();
+      // Requests that are made together leave in one packet.
+      if (this.waiting.push(request) === 1) queueMicrotask(() => this.send());
     });
   }
 
@@ -458,7 +458,7 @@ function certificateOf(found: PeerCertificate, problem: Error | string | null | 
     issuer: nameOf(found.issuer),
     validFrom: timeOf(found.valid_from),
     validTo: timeOf(found.valid_to),
-    names: (found.subjectaltname ?? '').split(', ').filter(Boolean),
+    names: (found.subjectaltname ?? '').split(', ').flatMap((name) => name.replace(/^(DNS|IP Address):/, '') || []),
     problem: problem instanceof Error ? ((problem as NodeJS.ErrnoException).code ?? problem.message) : (problem ?? ''),
   };
 }

@@ -29,7 +29,8 @@ export async function once<T>(
   const purpose = `idempotency ${viewer.member} ${hash}`;
   const seconds = Math.floor(now.getTime() / 1000);
   const begun: Remembered = {
-    request: sha256(request),
+    // With the key itself, which is stored nowhere: else who reads the table could try passwords that stand in a body.
+    request: sha256(key, request),
     leaseUntil: seconds + LEASE_SECONDS,
     ttl: ttlAfter(now, { hours: IDEMPOTENCY_HOURS }),
   };

@@ -22,7 +22,7 @@ export type Twist = {
   answer?: string | Buffer | ((faithful: Buffer) => string | Buffer);
   cuts?: readonly number[] | 'every-byte';
   pauseMs?: number;
-  then?: 'drop' | 'reset' | 'stall';
+  ending?: 'drop' | 'reset' | 'stall';
   /** The command never reached the server: it has no effect, and of itself no answer. */
   unheard?: boolean;
 };
@@ -176,7 +176,7 @@ class Session {
 
   private hear(chunk: Buffer): void {
     this.heard = Buffer.concat([this.heard, chunk]);
-    for (let end = this.heard.indexOf('\r\n'); end !== -1 && !this.mute; end = this.heard.indexOf('\r\n')) {
+    for (let end = this.heard.indexOf('\r\n'); end !== -1; end = this.heard.indexOf('\r\n')) {
       const line = this.heard.subarray(0, end).toString('utf8');
       this.heard = this.heard.subarray(end + 2);
       this.server.received.push(line);
@@ -204,11 +204,11 @@ class Session {
     this.listen();
   }
 
-  private async say(verb: string, argument: string, faithful: () => string | Buffer, then?: Twist['then']): Promise<void> {
+  private async say(verb: string, argument: string, faithful: () => string | Buffer, ending?: Twist['ending']): Promise<void> {
     const twist = this.twistOf(verb, argument);
     const answer = twist.unheard ? '' : faithful();
     await this.send(Buffer.isBuffer(answer) ? answer : Buffer.from(`${answer}\r\n`), {
-      then,
+      ending,
       ...(twist.unheard && { answer: '' }),
       ...twist,
     });
@@ -221,7 +221,7 @@ class Session {
     return typeof twist === 'string' || Buffer.isBuffer(twist) ? { answer: twist } : twist;
   }
 
-  private async send(faithful: Buffer, { answer = faithful, cuts = [], pauseMs = 0, then }: Twist): Promise<void> {
+  private async send(faithful: Buffer, { answer = faithful, cuts = [], pauseMs = 0, ending }: Twist): Promise<void> {
     if (this.mute || this.socket.destroyed) return;
     const bytes = Buffer.from((typeof answer === 'function' ? answer(faithful) : answer) as string);
     const ends = cuts === 'every-byte' ? [...bytes.keys()].slice(1) : cuts.filter((cut) => cut < bytes.length);
@@ -233,9 +233,9 @@ class Session {
       // Without a turn of the event loop the kernel would join the packets again.
       if (ends.length > 0) await (pauseMs > 0 ? sleep(pauseMs) : new Promise(setImmediate));
     }
-    if (then) this.mute = true;
-    if (then === 'drop') this.socket.end();
-    if (then === 'reset') this.socket.resetAndDestroy();
+    if (ending) this.mute = true;
+    if (ending === 'drop') this.socket.end();
+    if (ending === 'reset') this.socket.resetAndDestroy();
   }
 
   private write(bytes: Buffer): Promise<void> {

@@ -1,0 +1,110 @@
+import { createHash } from 'node:crypto';
+import { openPop3, type Pop3Connection, type Pop3Options } from '../../core/account/pop3-client.ts';
+import { type Dovecot, describeWithDovecot, startDovecot } from '../support/dovecot.ts';
+
+const LOGIN = { userName: 'taro', password: 'open sesame' };
+const MAILS = 2000;
+const LARGE = 40 * 1024 * 1024;
+const MAX = 64 * 1024 * 1024;
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+/** Every kind of mail that was ever destroyed on its way: 8-bit charsets, dots, NULs, no line break at the end, nothing at all. */
+function mailOf(n: number): Buffer {
+  const header = `Subject: mail ${n}\r\nMessage-ID: <${n}@example.com>\r\n\r\n`;
+  const body: Record<number, () => Buffer> = {
+    0: () => Buffer.from('8C8E82CC95F1', 'hex'),
+    1: () => Buffer.from('caf\xe9 \xff\xfe\x80\r\n', 'latin1'),
+    2: () => Buffer.from('.\r\n..\r\n...\r\n.a\r\n.\r\n'.repeat(1 + (n % 50))),
+    3: () => Buffer.from('\0\0.\0\r\n.\0\r\n'),
+    4: () => Buffer.from(Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => byte !== 10 && byte !== 13)),
+    5: () => Buffer.from('月次報告書\r\n'.repeat(n % 400)),
+    6: () => Buffer.from(`${'x'.repeat(997)}\r\n`.repeat(n % 30)),
+    7: () => Buffer.from('no line break at its end.'),
+  };
+  if (n === 777) return Buffer.alloc(0);
+  if (n === 1500) return Buffer.from(`${header}${`${'L'.repeat(998)}\r\n`.repeat(LARGE / 1000)}`);
+  return Buffer.concat([Buffer.from(header), (body[n % 8] as () => Buffer)()]);
+}
+
+/** A multi-line answer ends with a line break (RFC 1939 3): the server gives one to a mail that has none. */
+const asServed = (raw: Buffer) => (raw.subarray(-2).toString('latin1') === '\r\n' ? raw : Buffer.concat([raw, Buffer.from('\r\n')]));
+
+describeWithDovecot('POP-2: real mailboxes', () => {
+  let dovecot: Dovecot;
+  const expected: string[] = [];
+
+  beforeAll(async () => {
+    dovecot = await startDovecot({ taro: LOGIN.password, hana: 'another', jiro: 'a third' });
+    for (let n = 0; n < MAILS; n++) {
+      const raw = mailOf(n);
+      dovecot.addMail('taro', raw);
+      expected.push(sha256(asServed(raw)));
+    }
+  });
+  afterAll(() => dovecot?.end());
+
+  const opened = (options: Partial<Pop3Options> = {}): Promise<Pop3Connection> => {
+    const port = options.security === 'implicit' ? dovecot.tlsPort : dovecot.port;
+    return openPop3({ host: 'localhost', address: dovecot.host, port, security: 'none', login: LOGIN, ca: dovecot.ca, ...options });
+  };
+
+  for (const security of ['none', 'implicit', 'starttls'] as const) {
+    for (const pipelining of [false, true]) {
+      if (security === 'starttls' && !pipelining) continue;
+      test(`2,000 mails come byte by byte: security ${security}, pipelining ${pipelining}`, async () => {
+        const session = await opened({ security, pipelining });
+        const sizes = await session.list();
+        expect([...sizes.keys()]).toEqual(expected.map((_, i) => i + 1));
+        const hashes = await Promise.all([...sizes.keys()].map(async (number) => sha256(await session.retr(number, MAX))));
+        expect(hashes.flatMap((hash, i) => (hash === expected[i] ? [] : [i]))).toEqual([]);
+        expect(session.window > 1).toBe(pipelining);
+        await session.quit();
+      });
+    }
+  }
+
+  test('POP-15: what was marked is gone at QUIT, and not before', async () => {
+    for (const n of [1, 2, 3]) dovecot.addMail('hana', `Subject: ${n}\r\n\r\n${n}\r\n`);
+    const login = { userName: 'hana', password: 'another' };
+    const dropped = await opened({ login });
+    await dropped.dele(1);
+    dropped.destroy();
+    const session = await untilFree(() => opened({ login }));
+    const before = await session.uidl();
+    expect(before.size).toBe(3);
+    await session.dele(2);
+    await session.quit();
+    const after = await opened({ login });
+    expect([...(await after.uidl()).values()]).toEqual([before.get(1), before.get(3)]);
+    await after.quit();
+    expect(dovecot.count('hana')).toBe(2);
+  });
+
+  test('a maildrop that another session holds answers [IN-USE]', async () => {
+    const login = { userName: 'jiro', password: 'a third' };
+    const first = await opened({ login });
+    await expect(opened({ login })).rejects.toMatchObject({ step: 'login', trouble: 'refused', code: 'IN-USE' });
+    await first.quit();
+  });
+
+  test('POP-24: a wrong password answers [AUTH]', async () => {
+    await expect(opened({ login: { userName: 'taro', password: 'wrong' } })).rejects.toMatchObject({ trouble: 'refused', code: 'AUTH' });
+  });
+
+  test('POP-10: a certificate of an unknown authority is refused, and shown', async () => {
+    const error = await opened({ security: 'implicit', ca: undefined }).catch((each: unknown) => each);
+    expect(error).toMatchObject({ step: 'tls', trouble: 'certificate' });
+    expect(error).toMatchObject({ certificate: { subject: 'localhost', issuer: 'Test authority', names: ['localhost', '127.0.0.1'] } });
+  });
+});
+
+/** A session that was dropped holds its maildrop until the server has noticed. */
+async function untilFree(open: () => Promise<Pop3Connection>): Promise<Pop3Connection> {
+  for (let tries = 0; ; tries++) {
+    const session = await open().catch((error: { code?: string }) => {
+      if (error.code !== 'IN-USE' || tries > 200) throw error;
+    });
+    if (session) return session;
+  }
+}
