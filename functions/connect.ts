@@ -4,6 +4,7 @@ import { S3Client } from '@aws-sdk/client-s3';
 import { SESClient } from '@aws-sdk/client-ses';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { STSClient } from '@aws-sdk/client-sts';
+import type { Reach } from '../core/account/resolve-client.ts';
 import type { TenantId } from '../core/ids.ts';
 import { JobQueue } from '../core/job/send.ts';
 import { MailBucket } from '../core/message/raw-mail.ts';
@@ -34,6 +35,15 @@ export function setting(name: keyof Settings): string {
   const value = variable(name);
   // Recipients are compared in lower case; with another spelling every one of them would be nobody's.
   return name === 'MAIL_DOMAIN' ? value.toLowerCase() : value;
+}
+
+/**
+ * The mail servers that may be connected to: public ones. The host on a developer's machine may have been told to allow its own
+ * servers; the variable counts for nothing where AWS itself is behind the clients.
+ */
+export function mailServers(): Reach {
+  const allowed = process.env.LOCAL_MAIL_SERVERS;
+  return allowed && isLocal('DYNAMODB') ? { local: true, ...(JSON.parse(allowed) as { ca?: string }) } : { local: false };
 }
 
 const dynamo = /* @__PURE__ */ once(() => new DynamoDBClient({}));

@@ -114,6 +114,24 @@ export const functions = {
     sendsMail: true,
     threads: [parseThread],
   },
+  'mail-servers': {
+    entry: 'functions/api/mail-servers-handler.ts',
+    trigger: {
+      kind: 'http',
+      routes: [
+        'GET /v1/mail-providers',
+        'GET /v1/mail-providers/discover',
+        'POST /v1/mail-accounts/test',
+        'POST /v1/mail-accounts/{accountId}/test',
+      ],
+    },
+    timeout: 29,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query', 'UpdateItem'], prefixes: ['T#<tenant>#*'], perTenant: true },
+      { on: 'key', actions: ['Decrypt'] },
+    ],
+  },
   docs: {
     entry: 'functions/docs/handler.ts',
     trigger: { kind: 'http', routes: [], open: ['GET /docs', 'GET /docs/{file}'] },
@@ -217,4 +235,10 @@ export type Settings = {
   MAIL_SENDER: string;
   /** Where the API is reached from outside, without a slash at its end. */
   PUBLIC_URL: string;
+};
+
+/** What the host on a developer's machine may say beside them, and a deployment never does. */
+export type LocalSettings = Settings & {
+  /** Mail servers on this machine may be connected to. JSON: `ca`, a certificate (PEM) that is trusted beside the usual ones. */
+  LOCAL_MAIL_SERVERS?: string;
 };

@@ -5,7 +5,7 @@ import {
   type FunctionRow,
   functions,
   hasTenantRole,
-  type Settings,
+  type LocalSettings,
   TENANT_ROLE_VARIABLE,
 } from '../../functions/manifest.ts';
 import { bundle, bundler, isFresh, type Rows, root } from '../bundle.ts';
@@ -43,7 +43,7 @@ export type HostOptions = {
   chaos?: Chaos;
   /** Keep every call of a function to AWS in `calls.jsonl` beside the state. */
   recordCalls?: boolean;
-  settings?: Partial<Settings>;
+  settings?: Partial<LocalSettings>;
   /** Fills a state that is new. Cut off in the middle, it begins anew at the next start. */
   firstStart?: (host: Host) => Promise<void>;
 };
@@ -54,7 +54,7 @@ export type Host = {
   outboxUrl: string;
   lambdaUrl: string;
   endpoints: EngineStarted['endpoints'];
-  settings: Settings;
+  settings: LocalSettings;
   dir: string;
   /** The state was empty: nothing has ever been stored in it. */
   isNew: boolean;
@@ -106,7 +106,7 @@ export async function start(options: HostOptions): Promise<Host> {
     );
     cleanUp.push(api.end);
     const domain = options.settings?.MAIL_DOMAIN ?? 'dropbox.example.com';
-    const settings: Settings = { MAIL_DOMAIN: domain, MAIL_SENDER: `no-reply@${domain}`, PUBLIC_URL: api.url, ...options.settings };
+    const settings: LocalSettings = { MAIL_DOMAIN: domain, MAIL_SENDER: `no-reply@${domain}`, PUBLIC_URL: api.url, ...options.settings };
 
     const starting = startEngine({
       dir,
@@ -200,7 +200,7 @@ async function portOrHint<T>(starting: Promise<T>, port: number, flag: string): 
 }
 
 /** Everything a function is given: what its row uses, the settings, where AWS is. Nothing of this process's own environment. */
-function environmentOf(name: string, row: FunctionRow, engine: Engine, settings: Settings): Record<string, string> {
+function environmentOf(name: string, row: FunctionRow, engine: Engine, settings: LocalSettings): Record<string, string> {
   const values = resourceValues(engine);
   const used = row.uses.map(({ on }) => [environmentNames[on], values[on] ?? ''] as const);
   const endpoints = ENDPOINTS.map((service) => [`AWS_ENDPOINT_URL_${service.toUpperCase()}`, engine.endpoints[service]] as const);
