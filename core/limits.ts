@@ -15,9 +15,6 @@ export const MAX_PASSWORD_CHARS = 240;
 /** Days the first sync of a mail account goes back unless its owner says otherwise (R-39). */
 export const FIRST_SYNC_DAYS = 30;
 
-/** Tests of mail servers a member may run in an hour: enough to find out a setting, too few to guess a password through us. */
-export const TRIALS_PER_HOUR = 20;
-
 /** Seconds between two polls that a member asks for: servers lock out whoever logs in all the time. */
 export const POLL_NOW_SECONDS = 60;
 
@@ -159,3 +156,24 @@ export const MAX_POP3_LINE_BYTES = 4 * KiB;
 export const MAX_POP3_CAPABILITY_BYTES = 64 * KiB;
 export const MAX_POP3_LISTING_BYTES = 24 * MiB;
 export const MAX_POP3_TOP_BYTES = 1 * MiB;
+
+/** Mails and bytes one poll fetches before it hands on to another one: some minutes of a slow server. */
+export const POLL_MAILS = 1000;
+export const POLL_BYTES = 256 * MiB;
+
+/** Mails of a server that seems to have numbered its mails anew that one poll fetches; nearly all will be known by content. */
+export const POLL_RENUMBERED_MAILS = 250;
+
+/** Mails one session deletes: they are committed together, by its QUIT. */
+export const POLL_DELETIONS = 200;
+
+/** Seconds one poll may take new work up; what it has begun then, it ends. */
+export const POLL_SECONDS = 100;
+
+/** Bytes of mails one session, and all of a process, may have in memory. A mail of MAX_MAIL_BYTES must fit. */
+export const POLL_SESSION_BYTES = 64 * MiB;
+export const POLL_PROCESS_BYTES = 192 * MiB;
+
+/** Polls of one server, and of one tenant, in a process at once. Times `maxConcurrency` of poll-mailbox, all there are. */
+export const POLLS_PER_HOST = 4;
+export const POLLS_PER_TENANT = 5;

@@ -28,6 +28,7 @@ export const tableOf = /* @__PURE__ */ perTenant((tenant) => new Table(dynamoOf(
 export const vaultOf = /* @__PURE__ */ perTenant((tenant) => new Vault(kms(), tableOf(tenant)));
 export const outbound = /* @__PURE__ */ once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
 export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('inbound')));
+export const pollsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('polls')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
 
 /** A setting of the deployment. */

@@ -28,6 +28,8 @@ export const resources = {
   /** Mail on its way in: SES's notifications, and replays of held mail. */
   inbound: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 180 },
   imports: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
+  /** Mailboxes to look into. Visible again no sooner than that: the timetable has long come round. */
+  polls: { kind: 'queue', visibility: 1800, maxReceives: 3, promise: 300 },
   /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
   arrivals: { kind: 'topic', queue: 'inbound' },
 } as const satisfies Record<string, Resource>;
@@ -114,24 +116,6 @@ export const functions = {
     sendsMail: true,
     threads: [parseThread],
   },
-  'mail-servers': {
-    entry: 'functions/api/mail-servers-handler.ts',
-    trigger: {
-      kind: 'http',
-      routes: [
-        'GET /v1/mail-providers',
-        'GET /v1/mail-providers/discover',
-        'POST /v1/mail-accounts/test',
-        'POST /v1/mail-accounts/{accountId}/test',
-      ],
-    },
-    timeout: 29,
-    memory: 512,
-    uses: [
-      { on: 'table', actions: ['GetItem', 'Query', 'UpdateItem'], prefixes: ['T#<tenant>#*'], perTenant: true },
-      { on: 'key', actions: ['Decrypt'] },
-    ],
-  },
   docs: {
     entry: 'functions/docs/handler.ts',
     trigger: { kind: 'http', routes: [], open: ['GET /docs', 'GET /docs/{file}'] },
@@ -185,6 +169,35 @@ export const functions = {
       { on: 'imports', actions: ['SendMessage'] },
     ],
   },
+  'plan-polls': {
+    entry: 'functions/plan-polls/handler.ts',
+    trigger: { kind: 'schedule', every: '1 minutes' },
+    timeout: 60,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem'], prefixes: ['D#*'] },
+      { on: 'polls', actions: ['SendMessage'] },
+    ],
+  },
+  'poll-mailbox': {
+    entry: 'functions/poll-mailbox/handler.ts',
+    // Each polls the mailboxes of its batch side by side; with POLLS_PER_HOST that bounds the sessions with one server.
+    trigger: { kind: 'queue', queue: 'polls', batchSize: 10, maxConcurrency: 20 },
+    timeout: 300,
+    memory: 1024,
+    uses: [
+      {
+        on: 'table',
+        actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'BatchWriteItem'],
+        prefixes: ['T#*', 'D#*'],
+      },
+      { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
+      { on: 'key', actions: ['Decrypt'] },
+      { on: 'inbound', actions: ['SendMessage'] },
+      { on: 'polls', actions: ['SendMessage'] },
+    ],
+    sendsMail: true,
+  },
   'create-tenant': {
     entry: 'functions/create-tenant/handler.ts',
     trigger: { kind: 'operator' },
@@ -219,6 +232,7 @@ export const environmentNames = {
   key: 'KEY_ID',
   inbound: 'INBOUND_QUEUE_URL',
   imports: 'IMPORTS_QUEUE_URL',
+  polls: 'POLLS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',
 } as const satisfies Record<ResourceName, string>;
 

@@ -58,6 +58,10 @@ export type PollState = {
   lastNewMailAt?: string;
   /** The maildrop as the last full listing saw it: when STAT and the first and last UIDL are the same, nothing is new. */
   snapshot?: Snapshot;
+  /** The answer to a QUIT that was to delete mails was lost: whether they are gone, the next listing tells. */
+  quitLost?: true;
+  /** A mail that was larger than its server had said; `truly`: larger than any may be. Its server is asked for one at a time. */
+  oversize?: { seen: string; truly: boolean };
   /** Of the first sync; `doneAt` when it is over, `noticeAt` when its owner was told (INB-14). */
   sync: SyncProgress;
   /** All mails ever filed or held from this account, and deleted from its server. */

@@ -47,9 +47,16 @@ export function slotOf(account: Pick<MailAccount, 'id'>, slot: Slot): string {
 /** The names of all places that are due in the minute of `at`. */
 export function slotsDue(at: Date): string[] {
   const minute = Math.floor(at.getTime() / 60_000);
-  const names = [...INTERVALS.map((every) => `R${every}#${minute % every}`), at.toISOString().slice(0, 16)];
-  return names.flatMap((name) => Array.from({ length: SLOT_SHARDS }, (_, shard) => `${name}#${shard}`));
+  return [...INTERVALS.flatMap((every) => shardsOf(`R${every}#${minute % every}`)), ...slotsOnce(at)];
 }
+
+/** The names of the places that are for the minute of `at` alone. */
+export const slotsOnce = (at: Date): string[] => shardsOf(at.toISOString().slice(0, 16));
+
+/** A place for once: whoever stands there is looked at closely, and moves on. */
+export const isOnce = (slot: string | undefined): boolean => slot !== undefined && !slot.startsWith('R');
+
+const shardsOf = (name: string) => Array.from({ length: SLOT_SHARDS }, (_, shard) => `${name}#${shard}`);
 
 /** When the next poll of a place begins, after `now`; ISO 8601. */
 export function nextOf(slot: string, now: Date): string {

@@ -6,6 +6,8 @@ import {
 } from '@aws-sdk/client-dynamodb';
 import {
   BatchGetCommand,
+  BatchWriteCommand,
+  type BatchWriteCommandInput,
   DeleteCommand,
   DynamoDBDocumentClient,
   GetCommand,
@@ -116,6 +118,15 @@ export class Table {
     return wanted.map((key) => found.get(nameOf(key)));
   }
 
+  /** Writes many items, each for itself, over what is there; asks again for what DynamoDB left out. */
+  putMany(items: Item[]): Promise<void> {
+    return this.writeMany(items.map((Item) => ({ PutRequest: { Item } })));
+  }
+
+  async deleteMany(keys: Key[]): Promise<void> {
+    return this.writeMany(keys.map(({ pk, sk }) => ({ DeleteRequest: { Key: { pk, sk } } })));
+  }
+
   async put(item: Item): Promise<void> {
     await withoutConflict(() => this.client.send(new PutCommand({ TableName: this.name, Item: item })));
   }
@@ -180,6 +191,17 @@ export class Table {
     }
   }
 
+  private async writeMany(requests: WriteRequests): Promise<void> {
+    for (let start = 0; start < requests.length; start += 25) {
+      let left = requests.slice(start, start + 25);
+      for (let wait = 10; left.length > 0; wait *= 2) {
+        const { UnprocessedItems } = await this.client.send(new BatchWriteCommand({ RequestItems: { [this.name]: left } }));
+        left = UnprocessedItems?.[this.name] ?? [];
+        if (left.length > 0) await new Promise((done) => setTimeout(done, Math.min(wait, 1000)));
+      }
+    }
+  }
+
   private queryInput({ pk, begins, between, limit, after, descending, consistent, only }: Query) {
     const condition = begins !== undefined ? ' AND begins_with(sk, :begins)' : between ? ' AND sk BETWEEN :from AND :to' : '';
     return {
@@ -218,6 +240,8 @@ export class Table {
     return { ConditionCheck: { ...rest, Key: write.check, ConditionExpression: write.condition } };
   }
 }
+
+type WriteRequests = NonNullable<BatchWriteCommandInput['RequestItems']>[string];
 
 const CONFLICT_TRIES = 5;
 const conflictPause = (attempt: number) => new Promise((done) => setTimeout(done, 2 ** attempt * 10 * (0.5 + Math.random())));

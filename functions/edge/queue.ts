@@ -19,6 +19,29 @@ export function queueHandler(handle: (job: Job) => Promise<void>, needsMs: numbe
   };
 }
 
+/**
+ * The same for jobs that spend their time waiting for others' servers: all of a batch at once, and none delays another. When the
+ * time is nearly over, those that are not done are reported as failed, whatever they are waiting for.
+ */
+export function sideBySide(handle: (job: Job, context: Context) => Promise<void>) {
+  return async (event: SQSEvent, context: Context): Promise<SQSBatchResponse> => {
+    const open = new Set(event.Records.map(({ messageId }) => messageId));
+    const jobs = event.Records.map(async (record) => {
+      if (await isDone(record, (job) => handle(job, context))) open.delete(record.messageId);
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const lastMoment = new Promise((done) => {
+      timer = setTimeout(done, Math.max(0, context.getRemainingTimeInMillis() - ANSWER_MS));
+    });
+    await Promise.race([Promise.all(jobs), lastMoment]);
+    clearTimeout(timer);
+    return { batchItemFailures: [...open].map((itemIdentifier) => ({ itemIdentifier })) };
+  };
+}
+
+/** Time to say which jobs are done: a function that is cut off has done none. */
+const ANSWER_MS = 5_000;
+
 const triesOf = (record: SQSRecord) => Number(record.attributes.ApproximateReceiveCount);
 const mostTriedFirst = (a: SQSRecord, b: SQSRecord) => triesOf(b) - triesOf(a);
 

@@ -63,6 +63,7 @@ function reachesOf({ table, mail, key }: Storage, { queues, topics }: Queues): R
     key: { arn: key.keyArn, variable: key.keyArn },
     inbound: { arn: queues.inbound.queueArn, variable: queues.inbound.queueUrl },
     imports: { arn: queues.imports.queueArn, variable: queues.imports.queueUrl },
+    polls: { arn: queues.polls.queueArn, variable: queues.polls.queueUrl },
     arrivals: { arn: topics.arrivals.topicArn, variable: topics.arrivals.topicArn },
   };
 }

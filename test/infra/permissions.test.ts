@@ -7,8 +7,10 @@ import type { RecordedCall } from '../../lib/local/engine/calls.ts';
 import { callAws, signed, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
+import { newMailbox, reached, sendJob } from '../support/mailbox.ts';
 import { type Cell, cells } from '../support/matrix-cells.ts';
 import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
+import { startPop3Server } from '../support/pop3-server.ts';
 import { rawMail } from '../support/tenant.ts';
 import { callsOfLambda, faultsOf, rolesOf } from './iam.ts';
 import { type Json, MAIL_DOMAIN, synthesise, type Template } from './synthesised.ts';
@@ -24,11 +26,16 @@ let world: MatrixWorld;
 let calls: RecordedCall[];
 
 beforeAll(async () => {
-  host = await startHost({ recordCalls: true, settings: { MAIL_DOMAIN }, throttle: { rate: 10_000, burst: 10_000 } });
+  host = await startHost({
+    recordCalls: true,
+    settings: { MAIL_DOMAIN, LOCAL_MAIL_SERVERS: '{}' },
+    throttle: { rate: 10_000, burst: 10_000 },
+  });
   world = await matrixWorld(host);
   await useTheWholeApi();
   await sendMails();
   await fetchMails();
+  await pollAMailbox();
   await importTwoPages();
   await handOver();
   await comeBackTomorrow();
@@ -194,6 +201,45 @@ async function fetchMails(): Promise<void> {
   const raw = rawMail({ From: 'someone@elsewhere.example', To: world.people.mika.email, Subject: 'Fetched' });
   const now = Date.now();
   for (const ms of [0, 1]) await fetchMail(host, world.people.mika, raw, new Date(now + ms).toISOString());
+}
+
+/** A mailbox from its first sync to its end: old mail left alone, new mail filed, then deleted; mail that comes later; removal. */
+async function pollAMailbox(): Promise<void> {
+  const mails = [reached(new Date(0), { Subject: 'Long ago' }), reached(new Date(), { Subject: 'Lately' })];
+  const server = await startPop3Server({ mails });
+  const { tenant, owner, account, read, poll } = await newMailbox(host, server, { deletion: { policy: 'delete-at-once' } });
+  await poll(({ lastSuccessAt }) => lastSuccessAt);
+  await until(async () => (await read()).sync.filed === 1);
+  await poll(({ sync }) => sync.doneAt);
+  server.add(reached(new Date(), { Subject: 'Later' }));
+  await poll(({ totals }) => totals.filed === 2);
+  await until(async () => (await owner.api('GET', '/v1/mail')).json.items.length === 2);
+  await poll(({ totals }) => totals.deleted === 2);
+  await server.end();
+  await planAPoll({ tenant, member: owner.id, account });
+  await owner.api('DELETE', `/v1/mail-accounts/${account}`);
+  await forgetManyLines(tenant);
+}
+
+/** The planner finds an account at this minute's place. */
+async function planAPoll(item: Record<string, string>): Promise<void> {
+  const attributes = Object.entries(item).map(([name, value]) => [name, { S: value }]);
+  const minute = new Date().toISOString().slice(0, 16);
+  await dynamo('PutItem', { Item: { pk: { S: `D#${minute}#0` }, sk: { S: item.account }, ...Object.fromEntries(attributes) } });
+  expect(await host.fire('plan-polls')).toEqual({ answer: expect.stringMatching(/"planned":[1-9]/) });
+}
+
+/** More than a page of what a removed account leaves. */
+async function forgetManyLines(tenant: string): Promise<void> {
+  const pk = { S: `T#${tenant}#X#long` };
+  const put = (n: number) => ({ PutRequest: { Item: { pk, sk: { S: `Y#${n}` } } } });
+  for (let n = 0; n < 525; n += 25) {
+    const RequestItems = { [TABLE]: Array.from({ length: 25 }, (_, i) => put(n + i)) };
+    await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.BatchWriteItem', { RequestItems });
+  }
+  await sendJob(host, 'polls', { forget: { tenant, account: 'long' } });
+  const query = { KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: { ':pk': pk } };
+  await until(async () => ((await dynamo('Query', query)) as { Count: number }).Count === 0);
 }
 
 /** Over 500 lines: the worker hands on to itself. */

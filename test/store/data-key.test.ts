@@ -208,6 +208,6 @@ test('whatever is sealed and kept is sealed anew: a new place that seals belongs
     'core/member/idempotency-store.ts',
     'core/tenant/key-rotation-store.ts',
     // Cursors, which are not kept.
-    'functions/api/serve.ts',
+    'functions/api/handler.ts',
   ]);
 });

@@ -9,7 +9,8 @@ type Call = {
   KeyConditionExpression?: string;
   ExpressionAttributeValues?: Attributes;
   ExpressionAttributeNames?: Record<string, string>;
-  RequestItems?: Record<string, { Keys?: Attributes[] }>;
+  /** Of BatchGetItem, and of BatchWriteItem. */
+  RequestItems?: Record<string, { Keys?: Attributes[] } | { PutRequest?: Call; DeleteRequest?: Call }[]>;
   TransactItems?: Record<string, Call>[];
 };
 
@@ -69,10 +70,15 @@ export function tableService(endpoint: string, partitionKey: string, grants: Gra
       return call.TransactItems.flatMap((item) => Object.entries(item).flatMap(([part, inner]) => needs(PARTS[part] ?? part, inner)));
     }
     if (call.RequestItems) {
-      return Object.values(call.RequestItems).flatMap(({ Keys = [] }) => Keys.map((key): [string, string] => [action, partitionOf(key)]));
+      return Object.values(call.RequestItems).flatMap((asked) => keysOf(asked).map((key): [string, string] => [action, partitionOf(key)]));
     }
     if (call.KeyConditionExpression) return [[action, queried(call)]];
     return [[action, partitionOf(call.Key ?? call.Item)]];
+  }
+
+  function keysOf(asked: NonNullable<Call['RequestItems']>[string]): (Attributes | undefined)[] {
+    if (!Array.isArray(asked)) return asked.Keys ?? [];
+    return asked.map(({ PutRequest, DeleteRequest }) => PutRequest?.Item ?? DeleteRequest?.Key);
   }
 
   function partitionOf(key: Attributes | undefined): string {

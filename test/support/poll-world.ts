@@ -1,0 +1,134 @@
+import type { MailAccount } from '../../core/account/account.ts';
+import { Lane } from '../../core/account/lane.ts';
+import type { MailboxDelivery } from '../../core/account/mailbox-delivery.ts';
+import { planPolls } from '../../core/account/plan-polls-store.ts';
+import { type PollResult, type PollRoom, poll } from '../../core/account/poll.ts';
+import type { PollJob } from '../../core/account/poll-job.ts';
+import { settleSeen } from '../../core/account/seen-mail-store.ts';
+import { moveTo, slotOf } from '../../core/account/slot.ts';
+import { asTenantId, newTenantId } from '../../core/ids.ts';
+import type { ProductMail } from '../../core/outbound/send.ts';
+import type { Table } from '../../core/table/client.ts';
+import { accountPartition, mailAccountKey, memberKey } from '../../core/table/keys.ts';
+import { ModelMaildrop } from './pop3-model.ts';
+
+export const NOON = new Date('2026-03-02T12:00:00.000Z');
+
+/** A member with one mail account, its maildrop, and the queues and the clock around it; filing is a settled line. */
+export class PollWorld {
+  readonly table: Table;
+  readonly drop = new ModelMaildrop();
+  readonly tenant = newTenantId();
+  readonly member = 'mika';
+  readonly id: string;
+  now = NOON;
+  password = 'right';
+  readonly inbound: MailboxDelivery[] = [];
+  readonly polls: PollJob[] = [];
+  readonly told: ProductMail[] = [];
+  readonly raw = new Map<string, Uint8Array>();
+
+  constructor(table: Table, id = 'acc1') {
+    this.table = table;
+    this.id = id;
+  }
+
+  async begin(more: Partial<MailAccount> = {}): Promise<this> {
+    const at = this.now.toISOString();
+    const account: MailAccount = {
+      id: this.id,
+      tenant: asTenantId(this.tenant),
+      member: this.member,
+      name: 'Work',
+      address: 'mika@mail.example',
+      protocol: 'pop3',
+      incoming: { host: 'pop.mail.example', port: 995, security: 'implicit', userName: 'mika' },
+      incomingPassword: 'sealed',
+      deletion: { policy: 'leave' },
+      since: '2026-02-01T00:00:00.000Z',
+      createdAt: at,
+      version: 1,
+      credentials: 1,
+      active: true,
+      state: 'never-synced',
+      stateSince: at,
+      authFailures: 0,
+      connectFailures: 0,
+      sync: { found: 0, fetched: 0, filed: 0, skipped: 0, bytes: 0 },
+      totals: { filed: 0, deleted: 0 },
+      ...more,
+    };
+    const slot = { at: new Date(this.now.getTime() + 60_000).toISOString() };
+    await this.table.put({ ...memberKey(this.tenant, this.member), id: this.member, email: 'mika@example.com', status: 'active' });
+    await this.table.transact([
+      { put: { ...mailAccountKey(this.tenant, this.member, this.id), ...account, slot: slotOf(account, slot) } },
+      ...moveTo(account, slot),
+    ]);
+    return this;
+  }
+
+  room(more: Partial<PollRoom> = {}): PollRoom {
+    return {
+      table: this.table,
+      storeRaw: async (key, bytes) => void this.raw.set(key, bytes),
+      inbound: { send: async (job) => void this.inbound.push((job as { mailbox: MailboxDelivery }).mailbox) },
+      polls: { send: async (job) => void this.polls.push(job as PollJob) },
+      tell: async (mail) => void this.told.push(mail),
+      open: () => this.drop.open(this.password, this.now),
+      clock: () => this.now,
+      memory: new Lane(2 ** 30),
+      ...more,
+    };
+  }
+
+  /** Looks now, wherever the account stands. */
+  poll(more: Partial<PollRoom> = {}, seconds = 100): Promise<PollResult> {
+    const job = { tenant: this.tenant, member: this.member, account: this.id };
+    return poll(this.room(more), job, new Date(this.now.getTime() + seconds * 1000));
+  }
+
+  /** A minute passes: the planner runs, and then what it planned, and what polls left in the queue. Answers what they came to. */
+  async tick(minutes = 1): Promise<PollResult[]> {
+    this.now = new Date(this.now.getTime() + minutes * 60_000);
+    await planPolls({ table: this.table, polls: { sendAll: async (jobs) => void this.polls.push(...(jobs as PollJob[])) } }, this.now);
+    return this.work();
+  }
+
+  async work(): Promise<PollResult[]> {
+    const results: PollResult[] = [];
+    for (let job = this.polls.shift(); job; job = this.polls.shift()) {
+      if ('poll' in job) results.push(await poll(this.room(), job.poll, new Date(this.now.getTime() + 100_000)));
+    }
+    return results;
+  }
+
+  /** Files what stands in the queue. */
+  async file(outcome: Parameters<typeof settleSeen>[2] = 'filed'): Promise<void> {
+    for (const delivery of this.inbound.splice(0)) await settleSeen(this.table, delivery, outcome);
+  }
+
+  /** Until the first sync is done, a minute at a time. */
+  async sync(): Promise<void> {
+    for (let minute = 0; minute < 60; minute++) {
+      await this.tick();
+      await this.file();
+      if ((await this.account()).sync.doneAt) return;
+    }
+    throw new Error('the first sync is not done within an hour');
+  }
+
+  async account(): Promise<MailAccount> {
+    return (await this.table.get<MailAccount>(mailAccountKey(this.tenant, this.member, this.id))) as MailAccount;
+  }
+
+  ledger() {
+    return this.table.all<{ sk: string; outcome?: string; receivedAt?: string; deletedAt?: string }>({
+      pk: accountPartition(this.tenant, this.id),
+      begins: 'Y#',
+    });
+  }
+}
+
+/** A mail as bytes, which reached its server then. */
+export const mailOf = (subject: string, reached = NOON.toUTCString(), body = 'Hello') =>
+  `Received: from a by b; ${reached}\r\nSubject: ${subject}\r\nMessage-ID: <${subject}@example.com>\r\nFrom: a@customer.example\r\n\r\n${body}\r\n`;
