@@ -39,7 +39,7 @@ test('the suite runs against a stage named by BASE_URL, TOKEN and SMTP_URL, with
   // What it made is there: it was this stage that it asked, and handed mail in to.
   const leads = await fetch(`${apiUrl}/v1/leads?address=hanako@prospect.example`, { headers: { authorization: `Bearer ${token}` } });
   expect(((await leads.json()) as { items: object[] }).items).toHaveLength(1);
-}, 240_000);
+}, 600_000);
 
 test('without SMTP_URL what needs mail is left out, and says so; with a wrong token nothing passes', async () => {
   const { apiUrl } = JSON.parse(readFileSync(join(dir, 'host.json'), 'utf8'));
@@ -51,7 +51,7 @@ test('without SMTP_URL what needs mail is left out, and says so; with a wrong to
   );
   const [failed, { passed }] = await suite('test/e2e/records', { BASE_URL: apiUrl, TOKEN: 'wrong' });
   expect([failed, passed]).toEqual([1, []]);
-}, 120_000);
+}, 300_000);
 
 type Said = Record<'passed' | 'failed' | 'skipped', string[]>;
 
