@@ -1,34 +1,9 @@
-import { createHash } from 'node:crypto';
 import { openPop3, type Pop3Connection, type Pop3Options } from '../../core/account/pop3-client.ts';
+import { asServed, DIFFICULT_MAILS, difficultMail, sha256 } from '../support/difficult-mails.ts';
 import { type Dovecot, describeWithDovecot, startDovecot } from '../support/dovecot.ts';
 
 const LOGIN = { userName: 'taro', password: 'open sesame' };
-const MAILS = 2000;
-const LARGE = 40 * 1024 * 1024;
 const MAX = 64 * 1024 * 1024;
-
-const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-
-/** Every kind of mail that was ever destroyed on its way: 8-bit charsets, dots, NULs, no line break at the end, nothing at all. */
-function mailOf(n: number): Buffer {
-  const header = `Subject: mail ${n}\r\nMessage-ID: <${n}@example.com>\r\n\r\n`;
-  const body: Record<number, () => Buffer> = {
-    0: () => Buffer.from('8C8E82CC95F1', 'hex'),
-    1: () => Buffer.from('caf\xe9 \xff\xfe\x80\r\n', 'latin1'),
-    2: () => Buffer.from('.\r\n..\r\n...\r\n.a\r\n.\r\n'.repeat(1 + (n % 50))),
-    3: () => Buffer.from('\0\0.\0\r\n.\0\r\n'),
-    4: () => Buffer.from(Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => byte !== 10 && byte !== 13)),
-    5: () => Buffer.from('月次報告書\r\n'.repeat(n % 400)),
-    6: () => Buffer.from(`${'x'.repeat(997)}\r\n`.repeat(n % 30)),
-    7: () => Buffer.from('no line break at its end.'),
-  };
-  if (n === 777) return Buffer.alloc(0);
-  if (n === 1500) return Buffer.from(`${header}${`${'L'.repeat(998)}\r\n`.repeat(LARGE / 1000)}`);
-  return Buffer.concat([Buffer.from(header), (body[n % 8] as () => Buffer)()]);
-}
-
-/** A multi-line answer ends with a line break (RFC 1939 3): the server gives one to a mail that has none. */
-const asServed = (raw: Buffer) => (raw.subarray(-2).toString('latin1') === '\r\n' ? raw : Buffer.concat([raw, Buffer.from('\r\n')]));
 
 describeWithDovecot('POP-2: real mailboxes', () => {
   let dovecot: Dovecot;
@@ -36,8 +11,8 @@ describeWithDovecot('POP-2: real mailboxes', () => {
 
   beforeAll(async () => {
     dovecot = await startDovecot({ taro: LOGIN.password, hana: 'another', jiro: 'a third' });
-    for (let n = 0; n < MAILS; n++) {
-      const raw = mailOf(n);
+    for (let n = 0; n < DIFFICULT_MAILS; n++) {
+      const raw = difficultMail(n);
       dovecot.addMail('taro', raw);
       expected.push(sha256(asServed(raw)));
     }
