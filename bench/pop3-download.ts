@@ -16,7 +16,8 @@ const LARGE_BYTES = 40 * 1024 * 1024;
 const AMONG = 200;
 const ROUND_TRIP_MS = 40;
 /** One request after the other over a long line takes 40 ms a mail: so many mails tell enough. */
-const LOCKSTEP_FAR = 250;
+const LOCKSTEP_FAR = 100;
+const ROUNDS = 3;
 const PASSWORD = 'open sesame';
 
 const run = promisify(execFile);
@@ -68,19 +69,28 @@ function mailOf(n: number, bytes: number): string {
   return head + line.repeat(Math.ceil((bytes - head.length) / line.length));
 }
 
+/** Turn by turn, three times, and the best of each: what else the machine does only ever makes them slower. */
 async function compared(where: string, errand: Errand, inLockstep: number) {
-  const pipelined = rateOf(await download(errand));
-  const lockstep = rateOf(await download({ ...errand, pipelining: false, to: inLockstep }));
-  const peer = await download({ ...errand, client: 'node-pop3', to: inLockstep });
-  const mpop = await mpopRate(errand);
+  const found: Record<'pipelined' | 'lockstep' | 'peer' | 'mpop', number> = { pipelined: 0, lockstep: 0, peer: 0, mpop: 0 };
+  let hung = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    found.pipelined = Math.max(found.pipelined, rateOf(await download(errand)));
+    found.mpop = Math.max(found.mpop, (await mpopRate(errand)) ?? 0);
+    found.lockstep = Math.max(found.lockstep, rateOf(await download({ ...errand, pipelining: false, to: inLockstep })));
+    const peer = await download({ ...errand, client: 'node-pop3', to: inLockstep });
+    found.peer = Math.max(found.peer, rateOf(peer));
+    hung += peer.hung;
+  }
   const figures = [
-    plain(`${where}: ours, pipelining`, pipelined, '/s', 0),
-    mpop ? plain(`${where}: mpop, pipelining`, mpop, '/s', 0) : { name: `${where}: mpop skipped, not installed`, value: '' },
-    plain(`${where}: ours, lockstep`, lockstep, '/s', 0),
-    plain(`${where}: node-pop3${peer.hung > 0 ? ` (${peer.hung} of ${inLockstep} mails never ended)` : ''}`, rateOf(peer), '/s', 0),
-    atLeast('  lockstep / node-pop3', lockstep / rateOf(peer), 1, ' x'),
+    plain(`${where}: ours, pipelining`, found.pipelined, '/s', 0),
+    found.mpop > 0
+      ? plain(`${where}: mpop, pipelining`, found.mpop, '/s', 0)
+      : { name: `${where}: mpop skipped, not installed`, value: '' },
+    plain(`${where}: ours, lockstep`, found.lockstep, '/s', 0),
+    plain(`${where}: node-pop3${hung > 0 ? ` (${hung} of ${ROUNDS * inLockstep} mails never ended)` : ''}`, found.peer, '/s', 0),
+    atLeast('  lockstep / node-pop3', found.lockstep / found.peer, 1, ' x'),
   ];
-  return { pipelined, lockstep, mpop, figures };
+  return { ...found, figures };
 }
 
 const rateOf = ({ mails, ms }: Downloaded) => (mails / ms) * 1000;

@@ -232,6 +232,7 @@ const CR = 0x0d;
 const DOT = 0x2e;
 const NOTHING = Buffer.alloc(0);
 const CR_ALONE = Buffer.from('\r');
+const CRLF_DOT = Buffer.from('\r\n.');
 
 /** Requests and their answers, in order, over one socket that is used once. Each failure is the end of it, and of all that waits. */
 class Wire {
@@ -243,7 +244,7 @@ class Wire {
   private readonly total: NodeJS.Timeout;
   private socket!: Socket;
   private outstanding = 0;
-  private line = NOTHING;
+  private line: Buffer = NOTHING;
   private status = '';
   private body?: Body;
   /** The last answer, complete, until the rest of its packet was seen: junk behind a terminator puts the mail in doubt. */
@@ -358,7 +359,8 @@ class Wire {
 
   private takeLine(chunk: Buffer, at: number): number {
     const end = chunk.indexOf(LF, at);
-    this.line = Buffer.concat([this.line, chunk.subarray(at, end === -1 ? chunk.length : end)]);
+    const part = chunk.subarray(at, end === -1 ? chunk.length : end);
+    this.line = this.line.length > 0 ? Buffer.concat([this.line, part]) : part;
     if (this.asked.length === 0 || this.line.length > MAX_POP3_LINE_BYTES) this.fail('protocol');
     if (end === -1 || this.dead) return chunk.length;
     const text = this.line.toString('latin1').replace(/\r$/, '');
@@ -498,7 +500,7 @@ class Body {
 
   /** To the next line that begins with a dot, in one step: mail is large. */
   private takeLines(chunk: Buffer, at: number): number {
-    const found = chunk.indexOf('\r\n.', at, 'latin1');
+    const found = chunk.indexOf(CRLF_DOT, at);
     const end = found === -1 ? chunk.length : found + 2;
     this.keep(chunk, at, end);
     if (found !== -1) {

@@ -79,6 +79,13 @@ describe('POP-2: an answer comes byte by byte', () => {
     }
   }
 
+  test('a server that does not double its dots loses them, and nothing more', () =>
+    against({ script: at('RETR', { answer: '+OK\r\n.\rx\r\n.y\r\n.\r\r\n.\r\n', cuts: 'every-byte' }) }, async ({ open }) => {
+      const session = await open();
+      expect(textOf(await session.retr(1, MAX))).toBe('\rx\r\ny\r\n\r\r\n');
+      session.destroy();
+    }));
+
   test('each place where two packets can divide status, stuffed dots and terminator', () =>
     against({ mails: ['..a\r\n.\r\n'] }, async ({ server, open }) => {
       const wire = '+OK 8 octets\r\n...a\r\n..\r\n.\r\n';
