@@ -15,6 +15,9 @@ export const MAX_PASSWORD_CHARS = 240;
 /** Days the first sync of a mail account goes back unless its owner says otherwise. */
 export const FIRST_SYNC_DAYS = 30;
 
+/** Tests of mail servers a member may run in an hour: enough to find out a setting, too few to guess a password through us. */
+export const TRIALS_PER_HOUR = 20;
+
 /** Seconds between two polls that a member asks for: servers lock out whoever logs in all the time. */
 export const POLL_NOW_SECONDS = 60;
 

@@ -116,6 +116,24 @@ export const functions = {
     sendsMail: true,
     threads: [parseThread],
   },
+  'mail-servers': {
+    entry: 'functions/api/mail-servers-handler.ts',
+    trigger: {
+      kind: 'http',
+      routes: [
+        'GET /v1/mail-providers',
+        'GET /v1/mail-providers/discover',
+        'POST /v1/mail-accounts/test',
+        'POST /v1/mail-accounts/{accountId}/test',
+      ],
+    },
+    timeout: 29,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'Query', 'UpdateItem'], prefixes: ['T#<tenant>#*'], perTenant: true },
+      { on: 'key', actions: ['Decrypt'] },
+    ],
+  },
   docs: {
     entry: 'functions/docs/handler.ts',
     trigger: { kind: 'http', routes: [], open: ['GET /docs', 'GET /docs/{file}'] },

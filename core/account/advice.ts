@@ -45,7 +45,7 @@ const NO_POP = (name: string): Words => ({
 
 /** The provider refuses passwords as such: no other password would help. */
 function isPasswordless(code: FailureCode, side: Side, preset?: Preset): preset is Preset & { notes: Words } {
-  const refusals: FailureCode[] = ['wrong-password', 'pop-not-enabled', 'server-refused'];
+  const refusals: FailureCode[] = ['wrong-password', 'pop-not-enabled', 'server-refused', 'unreachable'];
   return side === 'incoming' && refusals.includes(code) && preset !== undefined && !preset.incoming && preset.notes !== undefined;
 }
 

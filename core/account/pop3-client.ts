@@ -452,7 +452,8 @@ function lossAt(step: Pop3Step | undefined, code = ''): Pop3Trouble {
   return step === 'tls' && /^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(code) ? 'no-tls' : 'lost';
 }
 
-function certificateOf(found: PeerCertificate, problem: Error | string | null | undefined): Certificate {
+/** A certificate as it is shown, and what is wrong with it. */
+export function certificateOf(found: PeerCertificate, problem: Error | string | null | undefined): Certificate {
   const nameOf = (of: PeerCertificate['subject'] | undefined) => [of?.CN ?? of?.O ?? ''].flat().join(', ');
   const timeOf = (text: string) => (Number.isNaN(Date.parse(text)) ? '' : new Date(text).toISOString());
   return {

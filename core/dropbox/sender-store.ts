@@ -4,7 +4,7 @@ import { newId, sha256 } from '../ids.ts';
 import { CODE_MINUTES, CODE_TRIES, CODES_PER_HOUR, MAX_SENDERS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
-import { ttlAfter } from '../table/client.ts';
+import { countInHour } from '../table/hourly-count-store.ts';
 import { codesKey, senderAddressKey } from '../table/keys.ts';
 import type { Dropbox, RegisteredSender } from './dropbox.ts';
 import { changeDropbox, type DropboxStore, ownDropbox } from './dropbox-store.ts';
@@ -103,26 +103,8 @@ const addressMark = (dropbox: Dropbox, sender: RegisteredSender) => senderAddres
 
 /** A fresh code of 8 digits; at most CODES_PER_HOUR are mailed for one member, whatever the addresses. */
 async function newCode(store: DropboxStore, viewer: Viewer, now: Date): Promise<string> {
-  const hour = now.toISOString().slice(0, 13);
-  const key = codesKey(viewer.tenant, viewer.member);
-  // First call of a new hour starts the count; otherwise it goes up by one while it is below the limit.
-  const counted =
-    (await store.table.update(key, {
-      update: 'SET #hour = :hour, #count = :one, #ttl = :ttl',
-      condition: 'attribute_not_exists(pk) OR #hour <> :hour',
-      names: { '#hour': 'hour', '#count': 'count', '#ttl': 'ttl' },
-      values: { ':hour': hour, ':one': 1, ':ttl': ttlAfter(now, { hours: 2 }) },
-    })) ??
-    (await store.table.update(key, {
-      update: 'SET #count = #count + :one',
-      condition: '#count < :most',
-      names: { '#count': 'count' },
-      values: { ':one': 1, ':most': CODES_PER_HOUR },
-    }));
-  if (!counted) {
-    const secondsLeft = 3600 - ((now.getTime() / 1000) % 3600);
-    throw tooMany(`We mail at most ${CODES_PER_HOUR} codes an hour. Try again later.`, secondsLeft);
-  }
+  const secondsLeft = await countInHour(store.table, codesKey(viewer.tenant, viewer.member), CODES_PER_HOUR, now);
+  if (secondsLeft > 0) throw tooMany(`We mail at most ${CODES_PER_HOUR} codes an hour. Try again later.`, secondsLeft);
   return String(randomInt(0, 100_000_000)).padStart(8, '0');
 }
 

@@ -25,6 +25,7 @@ import type { TenantId } from '../ids.ts';
  * | notice about an account         | T#t#X#account           | N#kind                            |
  * | held mail                       | T#t#U#member            | H#id (sorts by time)              |
  * | codes mailed lately             | T#t#U#member            | CODES                             |
+ * | mail servers tried lately       | T#t#U#member            | TRIALS                            |
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
  * | record                          | T#t#R#record            | RECORD                            |
  * | record that belongs to a record | T#t#R#parent            | C#module#record                   |
@@ -76,6 +77,7 @@ export const tokenKey = (t: TenantId, member: string, token: string): Key => ({ 
 export const activityKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `A#${id}` });
 export const heldKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `H#${id}` });
 export const codesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CODES' });
+export const trialsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'TRIALS' });
 
 export const mailAccountPrefix = 'X#';
 export const mailAccountKey = (t: TenantId, member: string, account: string): Key => ({

@@ -7,7 +7,7 @@ import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
 import { recordOperations } from './operations/records.ts';
 
-/** What each route of the contract does, by the name it has there. */
+/** What each route of the contract does, by the name it has there; but those that the manifest leads to `mail-servers`. */
 export const operations: Record<string, Operation> = {
   readOpenapi: async () => ({ body: openapiDocument(setting('PUBLIC_URL')) }),
   ...peopleOperations,

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import type { Route } from './route.ts';
 import { dropboxRoutes } from './routes/dropbox.ts';
 import { mailAccountRoutes } from './routes/mail-accounts.ts';
+import { mailServerRoutes } from './routes/mail-server.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { recordRoutes } from './routes/records.ts';
@@ -22,4 +23,5 @@ export const routes: readonly Route[] = [
   ...recordRoutes,
   ...messageRoutes,
   ...mailAccountRoutes,
+  ...mailServerRoutes,
 ];

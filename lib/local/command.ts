@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { LocalSettings } from '../../functions/manifest.ts';
 import { root } from '../bundle.ts';
 import { firstStart, welcome } from './demo.ts';
 import { DEFAULT_PORTS, type Host, start } from './host.ts';
@@ -13,6 +15,10 @@ const HELP = `Runs the whole system on this machine: npm start -- [options]
   --port N             port of the API (${DEFAULT_PORTS.api})
   --smtp-port N        port that receives mail (${DEFAULT_PORTS.smtp})
   --outbox-port N      port that shows the mail that went out (${DEFAULT_PORTS.outbox})
+  --allow-local-mail-servers
+                       mailboxes on this machine's own servers may be connected, at any port
+  --mail-server-ca FILE
+                       trust this certificate (PEM) of theirs
   --quiet              print nothing but errors
   --help               this page`;
 
@@ -45,7 +51,16 @@ export function untilTold(host: Host): void {
 function read(args: string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  const options = { fresh: flag, quiet: flag, help: flag, dir: text, port: text, 'smtp-port': text, 'outbox-port': text };
+  const options = {
+    fresh: flag,
+    quiet: flag,
+    help: flag,
+    dir: text,
+    port: text,
+    'smtp-port': text,
+    'outbox-port': text,
+    ...mailServerOptions,
+  };
   const values = parsed(() => parseArgs({ args, options }).values);
   if (values.help) return undefined;
   const { api, smtp, outbox } = DEFAULT_PORTS;
@@ -54,7 +69,34 @@ function read(args: string[]) {
     smtp: portOf('--smtp-port', values['smtp-port'], smtp),
     outbox: portOf('--outbox-port', values['outbox-port'], outbox),
   };
-  return { dir: values.dir ?? '.local', fresh: values.fresh, quiet: values.quiet, ports };
+  const settings = localMailServers(values['allow-local-mail-servers'], values['mail-server-ca']);
+  return { dir: values.dir ?? '.local', fresh: values.fresh, quiet: values.quiet, ports, settings };
+}
+
+const mailServerOptions = {
+  'allow-local-mail-servers': { type: 'boolean', default: false },
+  'mail-server-ca': { type: 'string' },
+} as const;
+
+function localMailServers(allowed: boolean, caFile: string | undefined): Partial<LocalSettings> {
+  if (!allowed && caFile !== undefined) throw new HostError('--mail-server-ca goes with --allow-local-mail-servers.');
+  if (!allowed) return {};
+  return { LOCAL_MAIL_SERVERS: JSON.stringify(caFile === undefined ? {} : { ca: certificateIn(caFile) }) };
+}
+
+function certificateIn(file: string): string {
+  const pem = readable(file);
+  if (!pem?.includes('-----BEGIN CERTIFICATE-----'))
+    throw new HostError(`--mail-server-ca takes a file with a certificate (PEM), not ${file}.`);
+  return pem;
+}
+
+function readable(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 function parsed<T>(parse: () => T): T {

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { openapiDocument } from '../../functions/api/openapi.ts';
 import { routes } from '../../functions/api/routes.ts';
+import { functions } from '../../functions/manifest.ts';
 
 type Schema = Record<string, unknown>;
 type Operation = {
@@ -14,6 +15,7 @@ type Operation = {
   responses: Record<string, { description: string; content?: Record<string, { schema: Schema }> }>;
 };
 
+const line = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
 const file = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const committed = file('docs/openapi.json');
 const document = JSON.parse(committed) as {
@@ -31,18 +33,20 @@ test('docs/openapi.json is what the routes say: after a change of them, `npm run
 });
 
 test('every route is in it, and nothing else', () => {
-  const line = ({ method, path }: { method: string; path: string }) => `${method} ${path}`;
   expect(operations.map(line).sort()).toEqual(routes.map(line).sort());
   expect(new Set(routes.map(line)).size).toBe(routes.length);
 });
 
-test('every route has its operation, and every operation its route', async () => {
+test('every route has its operation in the function that the manifest leads it to, and every operation its route', async () => {
   // The operations make their clients when first called, so nothing is reached here; only settings are read early.
   Object.assign(process.env, { AWS_REGION: 'eu-west-1', MAIL_DOMAIN: 'dropbox.example.com', PUBLIC_URL: 'http://127.0.0.1:3000' });
-  const { operations: known } = await import('../../functions/api/operations.ts');
+  const { operations: ofApi } = await import('../../functions/api/operations.ts');
+  const { mailServerOperations: ofMailServers } = await import('../../functions/api/operations/mail-server.ts');
   const ids = operations.map(({ operationId }) => operationId);
   expect(new Set(ids).size).toBe(ids.length);
-  expect(ids.sort()).toEqual(Object.keys(known).sort());
+  expect(ids.sort()).toEqual([...Object.keys(ofApi), ...Object.keys(ofMailServers)].sort());
+  const led: readonly string[] = functions['mail-servers'].trigger.routes;
+  expect(routes.filter(({ operation }) => operation in ofMailServers).map(line)).toEqual(led);
 });
 
 test('it is OpenAPI 3.1: paths and parameters agree, references lead somewhere, operations are told apart', () => {

@@ -35,6 +35,10 @@ describe('the template says what the manifest says, and nothing else', () => {
     expect(sorted(told)).toEqual(sorted([...new Set(uses.map(({ on }) => on))].map((on) => [environmentNames[on], on])));
   });
 
+  test('design 8: no function on AWS is allowed mail servers of an inside: only the host on this machine can be told to', () => {
+    expect(lambdas.flatMap((each) => Object.keys(each.Properties.Environment.Variables))).not.toContain('LOCAL_MAIL_SERVERS');
+  });
+
   test.each(rows)('%s has the rights its row says, and no others', (name, row) => {
     const role = aws.at(lambda(name).Properties.Role);
     expect(role.Properties.ManagedPolicyArns ?? role.Properties.Policies).toBeUndefined();

@@ -44,6 +44,8 @@ export type Cell = {
   seen?: Seen;
   /** Further parameters of the path. */
   path?: Record<string, string>;
+  /** Its query, where one must be given. */
+  query?: string;
   /** A body that is taken, another one each time. */
   body?: (nth: number) => unknown;
   /** Its media type when it is not JSON. */
@@ -113,6 +115,10 @@ export const cells: Record<string, Cell> = {
   changeOutgoingPassword: { thing: 'mail account', seen: 'owner', body: () => ({ password: 'another one' }) },
   activateMailAccount: { thing: 'mail account', seen: 'owner' },
   makeMailAccountMain: { thing: 'mail account', seen: 'owner' },
+  listMailProviders: {},
+  discoverMailServers: { query: '?address=mika@gmail.com' },
+  testMailServers: { body: (n) => mailAccount(n) },
+  testMailAccount: { thing: 'mail account', seen: 'owner' },
   listFromAddresses: {},
   // One's own addresses differ from caller to caller.
   chooseFromAddress: { body: () => ({ address: 'nobody@example.com' }), refuses: everybody('not-your-address') },
