@@ -127,6 +127,10 @@ export const MAX_SHARING_EXCLUSIONS = 5;
 /** Domains, and addresses, an organisation excludes from sharing: they stand in its settings, which each request reads (about 50 KB). */
 export const MAX_POLICY_EXCLUSIONS = 1000;
 
+/** Members looked at when an owner asks who sees a mail, and mails when they ask what a change would come to: a few seconds' work. */
+export const MAX_AUDIENCE = 1000;
+export const MAX_PREVIEW_MAILS = 5000;
+
 /** Holders noted beside an address, so that filing need not note them again: beyond it the item would grow without end. */
 export const MAX_NOTED_HOLDERS = 100;
 

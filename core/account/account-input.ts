@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { MAX_PASSWORD_CHARS } from '../limits.ts';
+import { sharingInput } from './mail-settings.ts';
 
 /** Control characters end a command of POP3 and SMTP: what held one could say something else to the server. */
 const CONTROL = /\p{Cc}/u;
@@ -55,6 +56,7 @@ export const accountInput = z.strictObject({
     .datetime({ offset: true })
     .optional()
     .meta({ description: 'Mail that reached the server before is left alone: thirty days ago unless you say' }),
+  sharing: sharingInput.optional().meta({ description: 'How mail is shared; also in your mail settings. Not chosen: not shared' }),
   readByOtherClients: z
     .boolean()
     .default(false)

@@ -10,6 +10,7 @@ import type { Incoming, MailAccount } from './account.ts';
 import { type AccountForm, changedForm, isSameServer, mailboxOf, readForm } from './account-form.ts';
 import type { AccountInput, AccountPatch } from './account-input.ts';
 import { type MailSettings, readMailSettings, settingsChange } from './mail-settings-store.ts';
+import { readSharing, sharingChange } from './own-sharing.ts';
 import { moveTo, type Slot, slotOf } from './slot.ts';
 
 export type AccountStore = { table: Table; vault: Vault };
@@ -37,6 +38,7 @@ export async function readAccount(table: Table, viewer: Viewer, id: string): Pro
  */
 export async function createAccount({ table, vault }: AccountStore, viewer: Viewer, input: AccountInput, id: string, now: Date) {
   const form = readForm(input);
+  const sharing = input.sharing && readSharing(viewer, input.sharing);
   const { tenant, member } = viewer;
   const passwords = {
     incomingPassword: await vault.seal(tenant, passwordPurpose(id, 'incoming'), input.incoming.password),
@@ -61,11 +63,14 @@ export async function createAccount({ table, vault }: AccountStore, viewer: View
     };
     const placed = isFirst ? { ...account, slot: slotOf(account, nextMinute(now)) } : account;
     await table.transact([
-      settingsChange(tenant, member, settings, isFirst ? { active: id, main: id } : {}),
+      settingsChange(tenant, member, settings, {
+        ...(isFirst ? { active: id, main: id } : {}),
+        ...(sharing ? { savedAt: now.toISOString() } : {}),
+      }),
       { put: { ...mailAccountKey(tenant, member, id), ...placed }, condition: isNew },
       ...(isFirst ? moveTo(account, nextMinute(now)) : []),
-      isActiveMember(viewer),
-      accountAudit(viewer, now, 'create', id, { after: settingsOf(placed) }),
+      sharing ? sharingChange(viewer, sharing) : isActiveMember(viewer),
+      accountAudit(viewer, now, 'create', id, { after: { ...settingsOf(placed), sharing } }),
     ]);
     return placed;
   });

@@ -11,6 +11,10 @@ export type MailSettings = {
   main?: string;
   /** Address the member's own mail is sent from (FRM-1). */
   fromAddress?: string;
+  /** Where mail received from leads and contacts is gathered (MAG-1, MAG-2). */
+  gather?: { in: 'folder' | 'label'; name: string };
+  /** When their owner last saved them in person: backups ask for it (LBK-2). Absent while nothing was saved. */
+  savedAt?: string;
   /** 0 before anything was set. */
   version: number;
 };
@@ -21,9 +25,10 @@ export async function readMailSettings(table: Table, tenant: TenantId, member: s
 
 /** The write that sets them, refused when they were changed since `before` was read. What `change` does not name stays. */
 export function settingsChange(tenant: TenantId, member: string, before: MailSettings, change: Partial<MailSettings>): Write {
-  const { active, main, fromAddress } = { ...before, ...change };
-  const kept = Object.entries({ active, main, fromAddress }).filter(([, value]) => value !== undefined);
-  const gone = Object.entries({ active, main, fromAddress }).filter(([, value]) => value === undefined);
+  const { active, main, fromAddress, gather, savedAt } = { ...before, ...change };
+  const all = Object.entries({ active, main, fromAddress, gather, savedAt });
+  const kept = all.filter(([, value]) => value !== undefined);
+  const gone = all.filter(([, value]) => value === undefined);
   const set = [...kept.map(([name]) => `${name} = :${name}`), 'version = :next'].join(', ');
   return {
     update: mailSettingsKey(tenant, member),

@@ -24,6 +24,12 @@ export async function readMember(table: Table, viewer: Viewer, id: string): Prom
   return member;
 }
 
+/** Those of these members that there are. */
+export async function readMembers(table: Table, { tenant }: Viewer, ids: string[]): Promise<Member[]> {
+  const found = ids.length > 0 ? await table.getMany<Member>(ids.map((id) => memberKey(tenant, id))) : [];
+  return found.filter((member) => member !== undefined);
+}
+
 export async function listMembers(table: Table, viewer: Viewer, page: { limit: number; after?: string }): Promise<Page<Member>> {
   const { items, more } = await table.page<Member>({
     pk: membersPartition(viewer.tenant),

@@ -1,5 +1,5 @@
 import { stableId, type TenantId } from '../ids.ts';
-import { MAX_ATTACHMENT_BYTES } from '../limits.ts';
+import { MAX_ATTACHMENT_BYTES, MAX_MATCHED_ADDRESSES } from '../limits.ts';
 import type { AddressLink } from '../record/address-store.ts';
 import type { Module } from '../record/module.ts';
 import { createFromMail } from '../record/record-store.ts';
@@ -108,7 +108,7 @@ async function settledBefore(table: Table, filing: Filing, stored: Message, copy
 async function showOn(table: Table, filing: Filing, copy: Copy): Promise<void> {
   const entry = timelineEntry(filing, copy);
   for (const { id } of copy.records) await putTimelineEntry(table, filing.tenant, id, seriesOf(copy), entry);
-  if (copy.channel === 'mailbox') await putOwnMail(table, filing.tenant, { ...entry, records: copy.records.slice(0, MAX_SHOWN_RECORDS) });
+  if (copy.channel === 'mailbox') await putOwnMail(table, filing.tenant, { ...entry, ...ownRow(copy) });
 }
 
 async function createRecords(table: Table, { tenant, owner, message, creations }: Filing, receivedAt: string): Promise<AddressLink[]> {
@@ -123,6 +123,11 @@ async function createRecords(table: Table, { tenant, owner, message, creations }
 
 /** Records named beside a mail in its owner's list; one that is tied to more of them shows all when it is opened. */
 const MAX_SHOWN_RECORDS = 3;
+
+const ownRow = ({ records, counterparts }: Copy) => ({
+  records: records.slice(0, MAX_SHOWN_RECORDS),
+  counterparts: counterparts?.slice(0, MAX_MATCHED_ADDRESSES),
+});
 
 /** Inline pictures count too: they are attachments by any other name (BCC-22). */
 const isOverLimit = (mail: ParsedMail) => mail.attachments.reduce((sum, { size }) => sum + size, 0) > MAX_ATTACHMENT_BYTES;

@@ -73,6 +73,7 @@ const addressReturned = z.object({ address: z.string(), name: z.string() });
 /** One mail as its reader gets it. */
 export const messageReturned = z.object({
   id: z.string(),
+  mayReply: z.boolean().meta({ description: 'Who sees a mail may answer it, whatever they share themselves (SND-2)' }),
   thread: z.string(),
   receivedAt: z.string(),
   date: z.string().optional(),

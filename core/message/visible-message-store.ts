@@ -1,18 +1,23 @@
 import { notFound } from '../errors.ts';
+import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { mayRead } from '../record/access.ts';
 import type { StoredRecord } from '../record/record.ts';
-import { canSee } from '../sharing/can-see.ts';
+import { readColleagues } from '../sharing/audience-store.ts';
+import { canSee, type Verdict } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { ownMailKey, ownMailPartition, recordKey, tickKey, timelineKey } from '../table/keys.ts';
+import { type Channel, memberKey, ownMailKey, ownMailPartition, recordKey, tickKey, timelineKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import { seriesOf } from './counterpart.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 import { readMessage, readThread } from './message-store.ts';
-import { OWN, ownerSettings } from './timeline-store.ts';
+import { OWN, ownerSettings, settingsOf } from './timeline-store.ts';
 
 /** A message as one viewer may see it: only the copies and the records that are open to them (R-5, R-31). */
-export type VisibleMessage = { message: Message; copies: Copy[]; records: { module: string; id: string }[] };
+export type VisibleMessage = { message: Message; copies: Copy[]; records: RecordRef[]; reasons: Reason[] };
+type RecordRef = { module: string; id: string };
+/** Why a copy may be seen: whose it is, and on which record; none for one's own that concerns no record. */
+export type Reason = { owner: string; channel: Channel; because: Verdict['because']; record?: RecordRef };
 
 const MESSAGE_ID = /^[0-9a-f]{40}$/;
 
@@ -65,15 +70,22 @@ async function seenBy(
       viewer,
       copies.map(({ member }) => member),
     ),
-    readTicks(table, viewer, copies),
+    // One's own is seen whatever is ticked.
+    readTicks(
+      table,
+      viewer,
+      copies.filter(({ member }) => member !== viewer.member),
+    ),
   ]);
   const seenOn = (copy: Copy) => {
     const { member, channel, counterparts } = copy;
     const of = settings.get(member) ?? OWN;
-    return copy.records.filter(
-      ({ id }) =>
-        readable.has(id) && canSee(viewer, { owner: member, channel, counterparts }, of, { ticked: ticked.has(`${id} ${member}`) }).visible,
-    );
+    return copy.records.flatMap((record): Reason[] => {
+      if (!readable.has(record.id)) return [];
+      const ticks = { ticked: ticked.has(`${record.id} ${member}`) };
+      const { visible, because } = canSee(viewer, { owner: member, channel, counterparts }, of, ticks);
+      return visible ? [{ owner: member, channel, because, record }] : [];
+    });
   };
   // An owner holds their mail whether a record has it or not; others see it on a record or not at all (SHR-22, SHR-27).
   const seen = copies
@@ -82,23 +94,57 @@ async function seenBy(
     // The viewer's own copy speaks for the mail when they have one.
     .sort((a, b) => Number(b.copy.member === viewer.member) - Number(a.copy.member === viewer.member));
   if (seen.length === 0) return undefined;
-  const records = new Map(seen.flatMap(({ on }) => on.map((record) => [record.id, record])));
-  return { message, copies: seen.map(({ copy }) => copy), records: [...records.values()] };
+  const reasons = seen.flatMap(({ copy, on }): Reason[] =>
+    on.length > 0 ? on : [{ owner: copy.member, channel: copy.channel, because: 'own' }],
+  );
+  const records = new Map(reasons.flatMap(({ record }) => (record ? [[record.id, record] as const] : [])));
+  return { message, copies: seen.map(({ copy }) => copy), records: [...records.values()], reasons };
 }
 
 /** Which owners have ticked "share mail" on which of the records: `record owner` of each (SHR-10). */
 async function readTicks(table: Table, viewer: Viewer, copies: Copy[]): Promise<Set<string>> {
-  const asked = copies
-    .filter(({ member }) => member !== viewer.member)
-    .flatMap(({ member, records }) => records.map(({ id }) => ({ id, member })));
+  const asked = copies.flatMap(({ member, records }) => records.map(({ id }) => ({ id, member })));
   const ticks = asked.length > 0 ? await table.getMany(asked.map(({ id, member }) => tickKey(viewer.tenant, id, member))) : [];
   return new Set(asked.filter((_, i) => ticks[i]).map(({ id, member }) => `${id} ${member}`));
 }
 
+/**
+ * Who else sees a mail through the viewer's own copies of it: for its owner to check. What others' copies show to whom is theirs
+ * to know (R-31).
+ */
+export async function audienceOf(table: Table, viewer: Viewer, { copies }: Pick<VisibleMessage, 'copies'>): Promise<Viewer[]> {
+  const own = copies.filter(({ member }) => member === viewer.member);
+  const [colleagues, member, records, ticks] = await Promise.all([
+    readColleagues(table, viewer),
+    table.get<Member>(memberKey(viewer.tenant, viewer.member)),
+    readRecords(table, viewer, own),
+    readTicks(table, viewer, own),
+  ]);
+  const settings = settingsOf(member, viewer.organisation);
+  return colleagues.filter((colleague) =>
+    own.some(({ channel, counterparts, records: on }) =>
+      on.some(({ id }) => {
+        const record = records.get(id);
+        const shared = { owner: viewer.member, channel, counterparts };
+        return (
+          record &&
+          mayRead(colleague, record) &&
+          canSee(colleague, shared, settings, { ticked: ticks.has(`${id} ${viewer.member}`) }).visible
+        );
+      }),
+    ),
+  );
+}
+
 async function readableRecords(table: Table, viewer: Viewer, copies: Pick<Copy, 'records'>[]): Promise<Set<string>> {
+  const records = await readRecords(table, viewer, copies);
+  return new Set([...records].flatMap(([id, record]) => (mayRead(viewer, record) ? [id] : [])));
+}
+
+async function readRecords(table: Table, { tenant }: Viewer, copies: Pick<Copy, 'records'>[]): Promise<Map<string, StoredRecord>> {
   const ids = [...new Set(copies.flatMap((copy) => copy.records.map(({ id }) => id)))];
-  const records = ids.length > 0 ? await table.getMany<StoredRecord>(ids.map((id) => recordKey(viewer.tenant, id))) : [];
-  return new Set(ids.filter((_, i) => records[i] && mayRead(viewer, records[i])));
+  const records = ids.length > 0 ? await table.getMany<StoredRecord>(ids.map((id) => recordKey(tenant, id))) : [];
+  return new Map(ids.flatMap((id, i) => (records[i] ? [[id, records[i]] as const] : [])));
 }
 
 /**

@@ -6,6 +6,7 @@ import type { Member } from '../member/member.ts';
 import { builtInProfiles, type Profile } from '../member/profile.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
+import { type MailPolicy, type mailPolicyPatch, NO_POLICY } from '../sharing/mail-policy.ts';
 import { isNew, type Table, type Write } from '../table/client.ts';
 import { memberAddressKey, memberKey, profileKey, tenantKey, tenantPartition } from '../table/keys.ts';
 import { normaliseDomains } from './domain-list.ts';
@@ -86,7 +87,7 @@ export async function createTenant(
   ]);
 }
 
-/** Changes the tenant's settings; answers them as they are then. Throws `stale`, `invalid-domain`. */
+/** Changes the tenant's settings; answers them as they are then. Throws `stale`, `invalid-domain`, `invalid-address`, `default-not-allowed`. */
 export async function patchTenant(
   table: Table,
   viewer: Viewer,
@@ -102,6 +103,7 @@ export async function patchTenant(
     ...patch,
     recordAccess: { ...before.recordAccess, ...patch.recordAccess },
     excludedDomains: patch.excludedDomains ? normaliseDomains(patch.excludedDomains) : before.excludedDomains,
+    mailPolicy: patch.mailPolicy ? changedPolicy(before.mailPolicy, patch.mailPolicy) : before.mailPolicy,
     version: before.version + 1,
   };
   await table.transact(
@@ -110,7 +112,7 @@ export async function patchTenant(
         update: tenantKey(viewer.tenant),
         with: {
           update:
-            'SET #name = :name, #timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, mailAddOn = :addOn, version = :next',
+            'SET #name = :name, #timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, mailAddOn = :addOn, mailPolicy = :policy, version = :next',
           condition: 'version = :version',
           names: { '#name': 'name', '#timeZone': 'timeZone' },
           values: {
@@ -119,6 +121,7 @@ export async function patchTenant(
             ':access': after.recordAccess,
             ':domains': after.excludedDomains,
             ':addOn': after.mailAddOn ?? 'off',
+            ':policy': after.mailPolicy ?? NO_POLICY,
             ':version': before.version,
             ':next': after.version,
           },
@@ -135,4 +138,19 @@ export async function patchTenant(
     () => conflict('changed-meanwhile', 'Somebody changed this in the same moment. Read it again.'),
   );
   return after;
+}
+
+function changedPolicy(before: MailPolicy = NO_POLICY, patch: z.output<typeof mailPolicyPatch>): MailPolicy {
+  const after = { ...before, ...patch };
+  if (!after.allowedSharing.includes(after.defaultSharing)) {
+    throw invalid('default-not-allowed', 'The default sharing type must be one of the allowed ones.', { allowed: after.allowedSharing });
+  }
+  const bad = after.excludedAddresses.filter((address) => !normaliseAddress(address));
+  if (bad.length > 0) throw invalid('invalid-address', 'Exclude whole mail addresses, such as taro@example.com.', { addresses: bad });
+  return {
+    ...after,
+    allowedSharing: [...new Set(after.allowedSharing)],
+    excludedDomains: normaliseDomains(after.excludedDomains),
+    excludedAddresses: [...new Set(after.excludedAddresses.map((address) => normaliseAddress(address) as string))].sort(),
+  };
 }

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { MAX_EXCLUDED_DOMAINS } from '../limits.ts';
 import { MODULES, type Module } from '../record/module.ts';
-import type { MailPolicy } from '../sharing/mail-policy.ts';
+import { type MailPolicy, mailPolicyPatch, mailPolicyReturned, NO_POLICY } from '../sharing/mail-policy.ts';
 
 /** Who reads the records of a module besides their owner and administrators. */
 export const recordAccess = z.enum(['everyone', 'owner-and-admins']);
@@ -40,6 +40,7 @@ export const tenantPatch = z
     recordAccess: accessByModule,
     excludedDomains: z.array(z.string().max(253)).max(MAX_EXCLUDED_DOMAINS),
     mailAddOn,
+    mailPolicy: mailPolicyPatch,
   })
   .partial();
 
@@ -50,6 +51,7 @@ export const tenantReturned = z.object({
   recordAccess: accessByModule,
   excludedDomains: z.array(z.string()),
   mailAddOn: mailAddOn.default('off'),
+  mailPolicy: mailPolicyReturned.default(NO_POLICY),
   createdAt: z.string(),
 });
 

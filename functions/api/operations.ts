@@ -6,6 +6,7 @@ import { mailAccountOperations } from './operations/mail-accounts.ts';
 import { messageOperations } from './operations/messages.ts';
 import { peopleOperations } from './operations/people.ts';
 import { recordOperations } from './operations/records.ts';
+import { sharingOperations } from './operations/sharing.ts';
 
 /** What each route of the contract does, by the name it has there; but those that the manifest leads to `mail-servers`. */
 export const operations: Record<string, Operation> = {
@@ -15,4 +16,5 @@ export const operations: Record<string, Operation> = {
   ...recordOperations,
   ...messageOperations,
   ...mailAccountOperations,
+  ...sharingOperations,
 };

@@ -6,6 +6,7 @@ import { mailServerRoutes } from './routes/mail-server.ts';
 import { messageRoutes } from './routes/messages.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { recordRoutes } from './routes/records.ts';
+import { sharingRoutes } from './routes/sharing.ts';
 
 /** THE CONTRACT: every route, in the order the documentation shows them. */
 export const routes: readonly Route[] = [
@@ -24,4 +25,5 @@ export const routes: readonly Route[] = [
   ...messageRoutes,
   ...mailAccountRoutes,
   ...mailServerRoutes,
+  ...sharingRoutes,
 ];

@@ -60,6 +60,15 @@ export type Cell = {
 const SEEN: Record<Module, Seen> = { leads: 'owner-and-administrators', contacts: 'module', deals: 'module' };
 const THING: Record<Module, Thing> = { leads: 'lead', contacts: 'contact', deals: 'deal' };
 
+/** With an address that is nobody's: so that no caller changes what the next one finds. */
+const mailSettings = {
+  activeMailbox: null,
+  fromAddress: 'nobody@example.com',
+  sharing: { type: 'private' },
+  dropboxVisibility: 'record',
+  gather: null,
+};
+
 /** THE CELLS, by operation. A route of the contract without a row here fails the matrix. */
 export const cells: Record<string, Cell> = {
   readOpenapi: {},
@@ -100,6 +109,12 @@ export const cells: Record<string, Cell> = {
   readImport: { thing: 'import', seen: 'owner-and-administrators' },
   listImportReport: { thing: 'import', seen: 'owner-and-administrators' },
   listOwnMail: {},
+  readMailSettings: {},
+  saveMailSettings: { body: () => mailSettings, refuses: everybody('not-your-address') },
+  previewMailSettings: { body: () => ({ sharing: { type: 'public' }, dropboxVisibility: 'record' }) },
+  shareLeadsMail: { thing: 'lead', seen: SEEN.leads, body: () => ({ shared: true }) },
+  shareContactsMail: { thing: 'contact', seen: SEEN.contacts, body: () => ({ shared: true }) },
+  explainVisibility: { thing: 'mail', seen: SEEN.leads },
   listLeadsMessages: { thing: 'lead', seen: SEEN.leads },
   listContactsMessages: { thing: 'contact', seen: SEEN.contacts },
   // The mails of this world hang on leads, so they are seen by who sees those.

@@ -42,6 +42,12 @@ export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
   await expectStatus(200, stranger.api('PATCH', '/v1/organisation', { mailAddOn: 'everyone' }));
   for (const { id } of [administrator, people.mika, people.other])
     await expectStatus(200, administrator.api('PATCH', `/v1/members/${id}`, { mailAddOn: true }));
+  // Only who shares record by record has anything to tick.
+  for (const { api, email } of [administrator, stranger, people.mika, people.other]) {
+    const sharing = { type: 'custom' };
+    const settings = { activeMailbox: null, fromAddress: email, sharing, dropboxVisibility: 'record', gather: null };
+    await expectStatus(200, api('PUT', '/v1/mail-settings', settings));
+  }
 
   const gone = await ourMember('gone');
   await expectStatus(200, administrator.api('PATCH', `/v1/members/${gone.id}`, { status: 'deactivated' }));

@@ -1,7 +1,7 @@
 import { findDropbox } from '../../../core/dropbox/dropbox-store.ts';
 import { notFound, Problem } from '../../../core/errors.ts';
 import { MAX_ANSWER_BYTES, MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
-import type { Viewer } from '../../../core/member/viewer.ts';
+import { mayUseMailAddOn, type Viewer } from '../../../core/member/viewer.ts';
 import { sanitiseHtml } from '../../../core/message/html.ts';
 import type { Copy, TimelineEntry } from '../../../core/message/message.ts';
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
@@ -10,6 +10,7 @@ import { listTimeline } from '../../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
 import { findRecord } from '../../../core/record/record-store.ts';
+import { readTick } from '../../../core/sharing/tick-store.ts';
 import { mailBucket, setting, tableOf } from '../../connect.ts';
 import type { Call, Operation } from '../call.ts';
 
@@ -61,8 +62,11 @@ export const messageOperations = {
 
 async function listMail(module: Module, { viewer, params, query }: Call<{ limit: number; cursor?: string }>) {
   const record = await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '');
-  const { items, next } = await listTimeline(tableOf(viewer.tenant), viewer, record.id, { limit: query.limit, after: query.cursor });
-  return { body: { items: items.map(row), next } };
+  const [{ items, next }, shareMail] = await Promise.all([
+    listTimeline(tableOf(viewer.tenant), viewer, record.id, { limit: query.limit, after: query.cursor }),
+    mayUseMailAddOn(viewer) ? readTick(tableOf(viewer.tenant), viewer, record.id) : undefined,
+  ]);
+  return { body: { items: items.map(row), next, shareMail } };
 }
 
 async function show(viewer: Viewer, { message, copies, records }: VisibleMessage) {
@@ -73,6 +77,7 @@ async function show(viewer: Viewer, { message, copies, records }: VisibleMessage
   return {
     ...message,
     ...mail,
+    mayReply: true,
     direction: copies[0]?.direction,
     from: withoutDropboxes(mail.from),
     to: withoutDropboxes(mail.to),

@@ -1,8 +1,15 @@
 import * as z from 'zod';
 import { messageReturned, ownMailReturned, timelineReturned } from '../../../core/message/message.ts';
 import { MODULES } from '../../../core/record/module.ts';
+import { tickReturned } from '../../../core/sharing/visibility.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
+
+const recordMailReturned = pageOf(timelineReturned).extend({
+  shareMail: tickReturned
+    .optional()
+    .meta({ description: 'Whether you share your own mail of this record; there only while your sharing type is `custom`' }),
+});
 
 const recordMail: Route[] = Object.entries(MODULES)
   .filter(([, row]) => row.addresses)
@@ -16,7 +23,7 @@ const recordMail: Route[] = Object.entries(MODULES)
       'In the order this system received it: a Date header can say anything. You see what you may see, and nothing tells of the rest.',
     who: 'member',
     query: pageQuery,
-    returns: pageOf(timelineReturned),
+    returns: recordMailReturned,
     problems: ['bad-cursor'],
   }));
 
