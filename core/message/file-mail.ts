@@ -52,6 +52,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     thread: filing.thread,
     rawKey: delivery.rawKey,
     rawSize: filing.rawSize,
+    delivery: delivery.id,
     receivedAt: delivery.receivedAt,
     automatic: mail.automatic,
     attachmentsOmitted,

@@ -8,6 +8,8 @@ export type Message = {
   /** Where the raw bytes lie. */
   rawKey: string;
   rawSize: number;
+  /** The delivery whose bytes they are; absent on messages stored before it was noted. */
+  delivery?: string;
   receivedAt: string;
   automatic?: string;
   /** Decoded attachments were over the limit: they are not offered. */

@@ -3,7 +3,7 @@ import { notFound, Problem } from '../../../core/errors.ts';
 import { MAX_ANSWER_BYTES, MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
 import { mayUseMailAddOn, type Viewer } from '../../../core/member/viewer.ts';
 import { sanitiseHtml } from '../../../core/message/html.ts';
-import type { Copy, TimelineEntry } from '../../../core/message/message.ts';
+import type { TimelineEntry } from '../../../core/message/message.ts';
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
 import type { MailAddress } from '../../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../../core/message/timeline-store.ts';
@@ -69,11 +69,12 @@ async function listMail(module: Module, { viewer, params, query }: Call<{ limit:
   return { body: { items: items.map(row), next, shareMail } };
 }
 
-async function show(viewer: Viewer, { message, copies, records }: VisibleMessage) {
+async function show(viewer: Viewer, visible: VisibleMessage) {
+  const { message, copies, records } = visible;
   const mail = await readable(() => rawOf(message.rawKey).then(parseMail));
   const html = mail.html === undefined ? undefined : sanitiseHtml(mail.html, { messageId: message.id, attachments: mail.attachments });
   const attachments = message.attachmentsOmitted ? [] : mail.attachments;
-  const isSender = isSentBy(viewer, copies);
+  const hidden = hiddenFields(viewer, visible);
   return {
     ...message,
     ...mail,
@@ -83,7 +84,7 @@ async function show(viewer: Viewer, { message, copies, records }: VisibleMessage
     to: withoutDropboxes(mail.to),
     cc: withoutDropboxes(mail.cc),
     replyTo: withoutDropboxes(mail.replyTo),
-    headers: mail.headers.filter(([name]) => isSender || !BLIND.test(name)).map(([name, value]) => [name, blot(value)]),
+    headers: mail.headers.filter(([name]) => !hidden?.test(name)).map(([name, value]) => [name, blot(value)]),
     subject: blot(mail.subject),
     text: blot(mail.text.slice(0, MAX_TEXT_CHARS)),
     textTruncated: mail.text.length > MAX_TEXT_CHARS ? true : undefined,
@@ -118,27 +119,45 @@ async function rawOf(key: string): Promise<Uint8Array> {
 }
 
 /**
- * The bytes may be those that the sender's own mailbox gave, with the BCC that RFC 5322 3.6.3 keeps from everybody else: one
- * message is stored for all who hold it (R-31).
+ * What of the header is not this viewer's to know. One message is stored for all who hold it (R-31), so its bytes may be
+ * another's: those of the sender's mailbox, with the BCC that RFC 5322 3.6.3 keeps from everybody else; or of a colleague's whose
+ * holding it the viewer must not learn of, with the lines that name whom it was delivered to.
  */
-const BLIND = /^(?:resent-)?bcc$/i;
-const isSentBy = (viewer: Viewer, copies: Copy[]) =>
-  copies.some(({ member, direction }) => member === viewer.member && direction === 'sent');
+function hiddenFields(viewer: Viewer, { message, copies }: VisibleMessage): RegExp | undefined {
+  const isSender = copies.some(({ member, direction }) => member === viewer.member && direction === 'sent');
+  const isTheirs = message.delivery === undefined || copies.some(({ delivery }) => delivery === message.delivery);
+  const hidden = [...(isSender ? [] : BLIND), ...(isTheirs ? [] : TRACE)];
+  return hidden.length > 0 ? new RegExp(`^(?:${hidden.join('|')})$`, 'i') : undefined;
+}
 
-/** The raw source without its BCC fields, their folded lines included. */
-function withoutBlind(raw: string): string {
+const BLIND = ['(?:resent-)?bcc'];
+const TRACE = [
+  '(?:x-)?received',
+  'return-path',
+  '(?:x-)?delivered-to',
+  'x-original-to',
+  '(?:x-)?envelope-to',
+  'x-forwarded-\\w+',
+  'arc-.+',
+];
+
+/** The raw source without these fields, their folded lines included. */
+function withoutFields(raw: string, hidden: RegExp): string {
   const end = raw.search(/\r?\n\r?\n/);
   const head = end < 0 ? raw : raw.slice(0, end + 2);
-  return head.replace(/^(?:resent-)?bcc[ \t]*:.*(?:\r?\n[ \t].*)*(?:\r?\n|$)/gim, '') + raw.slice(head.length);
+  const shown = head.replace(/^([\w-]+)[ \t]*:.*(?:\r?\n[ \t].*)*(?:\r?\n|$)/gm, (field, name: string) => (hidden.test(name) ? '' : field));
+  return shown + raw.slice(head.length);
 }
 
 /**
  * Where the raw source lies for this viewer: as it came, unless others' dropbox addresses stand in it (Received headers name
- * them), or a BCC that is not theirs; then a copy without those.
+ * them), or fields that are not theirs to know; then a copy without those.
  */
-async function rawFor(viewer: Viewer, { message: { rawKey, id }, copies }: VisibleMessage): Promise<string> {
+async function rawFor(viewer: Viewer, visible: VisibleMessage): Promise<string> {
+  const { rawKey, id } = visible.message;
+  const hidden = hiddenFields(viewer, visible);
   const whole = Buffer.from(await rawOf(rawKey)).toString('latin1');
-  const raw = isSentBy(viewer, copies) ? whole : withoutBlind(whole);
+  const raw = hidden ? withoutFields(whole, hidden) : whole;
   const found = [...new Set(raw.match(dropboxAddresses())?.map((address) => address.toLowerCase()))];
   const own = new Set<string>();
   for (const address of found.slice(0, MAX_LOOKED_UP)) {
