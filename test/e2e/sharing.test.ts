@@ -1,7 +1,10 @@
 import { fetchMail } from '../support/fetched-mail.ts';
 import { type Answer, startHost, type TestHost } from '../support/host.ts';
 import { expectStatus } from '../support/matrix-people.ts';
+import { insideOnly } from '../support/stage.ts';
 import { join, newTenant, type Person, rawMail } from '../support/tenant.ts';
+
+const { describe, test } = insideOnly('it hands mail in where a poll does, and has several members');
 
 /** Who may see which mail, as users try it: settings saved, ticks set, looked at as everybody else. */
 let host: TestHost;
