@@ -63,11 +63,14 @@ function codeOf({ trouble, step, code = '', server = '' }: Trouble, workedBefore
 
 /**
  * Texts that say more than their code, or have none; the first that fits counts. Words of Gmail, Exchange Online, Outlook.com,
- * Yahoo, Zoho, GMX and WEB.DE, Dovecot, Courier, Cyrus and qpopper.
+ * Yahoo, Yandex, Mail.ru, Zoho, GMX and WEB.DE, Dovecot, Courier, Cyrus and qpopper.
  */
 const SAYINGS: { text: RegExp; means: FailureCode }[] = [
-  // Gmail: [AUTH] Application-specific password required; SMTP 534 5.7.9. Yahoo and AOL: generate app password.
-  { text: /app(?:lication)?[- ]specific password|\bapp password/i, means: 'app-password-required' },
+  // Yandex: [AUTH] login failure or POP3 disabled, try later. What may be the password is taken for the password.
+  { text: /(?:log-?in|password|credentials|user ?name)[\w ]* or (?:pop3?|imap)\b/i, means: 'wrong-password' },
+  // Gmail: [AUTH] Application-specific password required; SMTP 534 5.7.9. Yahoo and AOL: generate app password. Mail.ru:
+  // Application password is REQUIRED.
+  { text: /\bapp(?:lication)?[- ](?:specific )?password/i, means: 'app-password-required' },
   // Gmail: [AUTH] Web login required; SMTP 534 5.7.14 Please log in via your web browser.
   { text: /web log-?in required|log-?in via (?:your )?(?:web )?browser/i, means: 'web-login-required' },
   // Gmail, at STAT after PASS: [SYS/PERM] Your account is not enabled for POP access. Zoho: You are yet to enable POP for your

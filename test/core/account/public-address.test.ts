@@ -157,6 +157,14 @@ describe('SSRF: servers that users name (design 8)', () => {
     expect(connections).toBe(0);
   });
 
+  test('DNS is not asked for names of the inside, whatever it would say', async () => {
+    const inside = ['localhost', 'mail', 'metadata.google.internal', 'printer.local', 'router.home.arpa', 'mail.corp', 'mail.lan'];
+    const asked: string[] = [];
+    const outside: Lookup = async (name) => [['198.41.0.4', asked.push(name)][0] as string];
+    const led = await Promise.all(inside.map((host) => resolveServer({ host, port: 995 }, INCOMING_PORTS, PUBLIC_ONLY, outside)));
+    expect([led.filter(Boolean), asked]).toEqual([[], []]);
+  });
+
   test('rebinding: a name is looked up once, and what was checked is what is connected to', async () => {
     let asked = 0;
     const rebinding: Lookup = async () => (asked++ === 0 ? ['198.41.0.4'] : ['127.0.0.1']);

@@ -142,6 +142,18 @@ describe('POP-18: an account is tested before it is created', () => {
     expect(codes(trial.steps)).toEqual(['mailbox', 'pop-not-enabled']);
   });
 
+  test('an outgoing server without a login is not sent the password', async () => {
+    const heard: string[] = [];
+    const port = await listener((socket) => {
+      socket.write('220 mail.example.com\r\n');
+      socket.on('data', (line) => socket.write(heard.push(String(line)) === 1 ? '250 mail.example.com\r\n' : '502 not here\r\n'));
+    });
+    const { incoming } = await pop3();
+    const outgoing = { ...incoming, port, security: 'none' } as const;
+    const trial = await tryServers({ incoming, outgoing }, TRUSTED);
+    expect([codes(trial.outgoing!.steps), heard.filter((line) => /AUTH/.test(line))]).toEqual([['login', 'server-refused'], []]);
+  });
+
   test('a temporary refusal of the outgoing server is not one of the password', async () => {
     const { outgoing } = await smtp({
       onAuth: (_, __, done) => done(Object.assign(new Error('4.7.0 Authentication is out of order'), { responseCode: 454 })),
