@@ -112,6 +112,7 @@ export const functions = {
       { on: 'key', actions: ['Decrypt'] },
       { on: 'inbound', actions: ['SendMessage'] },
       { on: 'imports', actions: ['SendMessage'] },
+      { on: 'polls', actions: ['SendMessage'] },
     ],
     sendsMail: true,
     threads: [parseThread],

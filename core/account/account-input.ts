@@ -112,6 +112,20 @@ export const accountReturned = z.object({
   totals: z.object({ filed: count, deleted: count }),
 });
 
+export const pollReturned = z.object({
+  id: z.string(),
+  at: z.string(),
+  took: count.meta({ description: 'Milliseconds' }),
+  found: count.optional().meta({ description: 'Mails in the mailbox; absent when it was not reached' }),
+  fetched: count,
+  skipped: count,
+  deleted: count,
+  bytes: count,
+  error: z.string().optional(),
+  server: z.string().optional().meta({ description: 'What the server said' }),
+  advice: adviceReturned.optional(),
+});
+
 export const accountsReturned = z.object({
   items: z.array(accountReturned),
   notice: z

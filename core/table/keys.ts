@@ -94,7 +94,11 @@ export const ownMailKey = (t: TenantId, member: string, receivedAt: string, mess
 
 export const accountPartition = (t: TenantId, account: string) => `T#${t}#X#${account}`;
 export const seenMailKey = (t: TenantId, account: string, hash: string): Key => ({ pk: accountPartition(t, account), sk: `Y#${hash}` });
-export const pollKey = (t: TenantId, account: string, id: string): Key => ({ pk: accountPartition(t, account), sk: `P#${id}` });
+export const pollPrefix = 'P#';
+export const pollKey = (t: TenantId, account: string, id: string): Key => ({
+  pk: accountPartition(t, account),
+  sk: `${pollPrefix}${id}`,
+});
 export const accountNoticeKey = (t: TenantId, account: string, kind: string): Key => ({
   pk: accountPartition(t, account),
   sk: `N#${kind}`,

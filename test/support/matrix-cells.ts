@@ -134,6 +134,9 @@ export const cells: Record<string, Cell> = {
   discoverMailServers: { query: '?address=mika@gmail.com' },
   testMailServers: { body: (n) => mailAccount(n) },
   testMailAccount: { thing: 'mail account', seen: 'owner' },
+  // Asked for again within a minute it is 429: each needs one of its own.
+  pollMailAccount: { thing: 'mail account', seen: 'owner', spends: true },
+  listPolls: { thing: 'mail account', seen: 'owner' },
   listFromAddresses: {},
   // One's own addresses differ from caller to caller.
   chooseFromAddress: { body: () => ({ address: 'nobody@example.com' }), refuses: everybody('not-your-address') },

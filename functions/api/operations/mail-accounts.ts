@@ -13,41 +13,55 @@ import {
   changeIncomingPassword,
   changeOutgoingPassword,
   createAccount,
+  nextMinute,
   patchAccount,
   readAccount,
   readMailboxes,
   removeAccount,
 } from '../../../core/account/account-store.ts';
-import { activateAccount, makeMain } from '../../../core/account/active-account-store.ts';
+import { activateAccount, askPoll, makeMain } from '../../../core/account/active-account-store.ts';
 import { chooseFromAddress, listFromAddresses } from '../../../core/account/from-address-store.ts';
 import { readMailSettings } from '../../../core/account/mail-settings-store.ts';
+import { listPolls } from '../../../core/account/poll-history-store.ts';
+import type { PollJob } from '../../../core/account/poll-job.ts';
+import { slotOf } from '../../../core/account/slot.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
-import { tableOf, vaultOf } from '../../connect.ts';
+import { pollsQueue, tableOf, vaultOf } from '../../connect.ts';
+import { errorForLog, log } from '../../edge/log.ts';
 import type { Call, Operation, Reply } from '../call.ts';
 
 export const mailAccountOperations = {
   listMailAccounts: async ({ viewer, now }: Call) => ({ body: accountsShown(await readMailboxes(tableOf(viewer.tenant), viewer), now) }),
   createMailAccount: async ({ viewer, body, now }: Call<never, AccountInput>) => {
     const account = await createAccount(store(viewer), viewer, body, newId(now), now);
-    return { ...(await shown(viewer, account, now)), headers: { location: `/v1/mail-accounts/${account.id}` } };
+    return { ...(await soon(viewer, account, now)), headers: { location: `/v1/mail-accounts/${account.id}` } };
   },
   readMailAccount: async ({ viewer, params, now }: Call) =>
     shown(viewer, await readAccount(tableOf(viewer.tenant), viewer, params.accountId ?? ''), now),
   patchMailAccount: async ({ viewer, params, body, now, ifMatch }: Call<never, AccountPatch>) =>
-    shown(viewer, await patchAccount(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
+    soon(viewer, await patchAccount(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
   removeMailAccount: async ({ viewer, params, now, ifMatch }: Call) => {
     await removeAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now, ifMatch);
+    await send({ forget: { tenant: viewer.tenant, account: params.accountId ?? '' } });
     return {};
   },
   changeIncomingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof incomingPasswordInput>>) =>
-    shown(viewer, await changeIncomingPassword(store(viewer), viewer, params.accountId ?? '', body.password, now, ifMatch), now),
+    soon(viewer, await changeIncomingPassword(store(viewer), viewer, params.accountId ?? '', body.password, now, ifMatch), now),
   changeOutgoingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof outgoingPasswordInput>>) =>
     shown(viewer, await changeOutgoingPassword(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
   activateMailAccount: async ({ viewer, params, now }: Call) =>
-    shown(viewer, await activateAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now), now),
+    soon(viewer, await activateAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now), now),
   makeMailAccountMain: async ({ viewer, params, now }: Call) =>
     shown(viewer, await makeMain(tableOf(viewer.tenant), viewer, params.accountId ?? '', now), now),
+  pollMailAccount: async ({ viewer, params, now }: Call) => {
+    const account = await askPoll(tableOf(viewer.tenant), viewer, params.accountId ?? '', now);
+    await pollsQueue().send(pollOf(account));
+    return shown(viewer, account, now);
+  },
+  listPolls: async ({ viewer, params, query, now }: Call<{ limit: number; cursor?: string }>) => ({
+    body: await listPolls(tableOf(viewer.tenant), viewer, params.accountId ?? '', { limit: query.limit, after: query.cursor }, now),
+  }),
   listFromAddresses: async ({ viewer }: Call) => {
     const { items, version } = await listFromAddresses(tableOf(viewer.tenant), viewer);
     return { body: { items }, version };
@@ -59,6 +73,21 @@ export const mailAccountOperations = {
 } satisfies Record<string, Operation>;
 
 const store = ({ tenant }: Viewer): AccountStore => ({ table: tableOf(tenant), vault: vaultOf(tenant) });
+
+/** What was just changed is looked into at once; the timetable, where it stands too, would come to it within two minutes. */
+async function soon(viewer: Viewer, account: MailAccount, now: Date): Promise<Reply> {
+  if (account.slot === slotOf(account, nextMinute(now))) await send(pollOf(account));
+  return shown(viewer, account, now);
+}
+
+const pollOf = ({ tenant, member, id }: MailAccount): PollJob => ({ poll: { tenant, member, account: id } });
+
+/** What it goes with is done already: that the queue cannot be reached just now must not look as if it were not. */
+async function send(job: PollJob): Promise<void> {
+  await pollsQueue()
+    .send(job)
+    .catch((error: unknown) => log.error('job not sent', errorForLog(error)));
+}
 
 async function shown(viewer: Viewer, account: MailAccount, now: Date): Promise<Reply> {
   const settings = await readMailSettings(tableOf(viewer.tenant), viewer.tenant, viewer.member);

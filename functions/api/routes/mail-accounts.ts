@@ -7,7 +7,9 @@ import {
   fromAddressInput,
   incomingPasswordInput,
   outgoingPasswordInput,
+  pollReturned,
 } from '../../../core/account/account-input.ts';
+import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
 
 const formProblems = [
@@ -134,6 +136,29 @@ export const mailAccountRoutes: Route[] = [
     who: 'add-on',
     returns: accountReturned,
     problems: ['changed-meanwhile'],
+  },
+  {
+    method: 'POST',
+    path: '/v1/mail-accounts/{accountId}/poll',
+    operation: 'pollMailAccount',
+    tag: 'Mail accounts',
+    summary: 'Look into this mailbox now',
+    description: 'At most once a minute. It is looked into by itself every 5 to 60 minutes, more often while new mail comes.',
+    who: 'add-on',
+    returns: accountReturned,
+    status: 202,
+    problems: ['not-active', 'password-refused', 'too-many-requests'],
+  },
+  {
+    method: 'GET',
+    path: '/v1/mail-accounts/{accountId}/polls',
+    operation: 'listPolls',
+    tag: 'Mail accounts',
+    summary: 'The last polls of this mailbox that did something or failed, newest first',
+    who: 'add-on',
+    query: pageQuery,
+    returns: pageOf(pollReturned),
+    problems: ['bad-cursor'],
   },
   {
     method: 'GET',
