@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from '../lib/bundle.ts';
 import { type Dovecot, hasDovecot, startDovecot } from '../test/support/dovecot.ts';
-import { atLeast, atMost, type Figure, plain } from './figures.ts';
+import { atLeast, atMost, type Figure, median, plain } from './figures.ts';
 import type { Downloaded, Errand } from './pop3-peer.ts';
 
 const MAILS = 5000;
@@ -72,14 +72,17 @@ function mailOf(n: number, bytes: number): string {
 /** Turn by turn, three times, and the best of each: what else the machine does only ever makes them slower. */
 async function compared(where: string, errand: Errand, inLockstep: number) {
   const found: Record<'pipelined' | 'lockstep' | 'peer' | 'mpop', number> = { pipelined: 0, lockstep: 0, peer: 0, mpop: 0 };
+  const cpuRatios: number[] = [];
   let hung = 0;
   for (let round = 0; round < ROUNDS; round++) {
     found.pipelined = Math.max(found.pipelined, rateOf(await download(errand)));
     found.mpop = Math.max(found.mpop, (await mpopRate(errand)) ?? 0);
-    found.lockstep = Math.max(found.lockstep, rateOf(await download({ ...errand, pipelining: false, to: inLockstep })));
+    const lockstep = await download({ ...errand, pipelining: false, to: inLockstep });
+    found.lockstep = Math.max(found.lockstep, mailRateOf(lockstep));
     const peer = await download({ ...errand, client: 'node-pop3', to: inLockstep });
-    found.peer = Math.max(found.peer, rateOf(peer));
+    found.peer = Math.max(found.peer, mailRateOf(peer));
     hung += peer.hung;
+    cpuRatios.push(lockstep.cpuMs / peer.cpuMs);
   }
   const figures = [
     plain(`${where}: ours, pipelining`, found.pipelined, '/s', 0),
@@ -89,11 +92,14 @@ async function compared(where: string, errand: Errand, inLockstep: number) {
     plain(`${where}: ours, lockstep`, found.lockstep, '/s', 0),
     plain(`${where}: node-pop3${hung > 0 ? ` (${hung} of ${ROUNDS * inLockstep} mails never ended)` : ''}`, found.peer, '/s', 0),
     atLeast('  lockstep / node-pop3', found.lockstep / found.peer, 1, ' x'),
+    plain('  its CPU / that of node-pop3', median(cpuRatios), ' x'),
   ];
   return { ...found, figures };
 }
 
 const rateOf = ({ mails, ms }: Downloaded) => (mails / ms) * 1000;
+/** Without the login, in which we ask for the capabilities and node-pop3 does not. */
+const mailRateOf = ({ mails, mailMs }: Downloaded) => (mails / mailMs) * 1000;
 
 async function download(errand: Errand): Promise<Downloaded> {
   const { stdout } = await run(process.execPath, [join(root, 'bench/pop3-peer.ts'), JSON.stringify(errand)]);
