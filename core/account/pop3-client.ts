@@ -330,7 +330,7 @@ class Wire {
       lines += `${request.line}\r\n`;
     }
     if (!lines) return;
-    if (!this.silence) this.watch(this.options.timeouts?.idleMs ?? POP3_IDLE_MS);
+    this.silence?.refresh();
     this.socket.write(lines);
   }
 
@@ -402,7 +402,6 @@ class Wire {
     const request = this.asked.shift() as Request;
     this.step = request.step;
     this.outstanding -= request.expected;
-    if (this.asked.length === 0) this.watch(0);
     this.ready = { request, outcome };
     // What took place at QUIT took place, whatever comes after it.
     if (request.line === 'QUIT') {
@@ -417,10 +416,10 @@ class Wire {
     ready?.request.settle(ready.outcome);
   }
 
-  /** The server may be silent for so long; 0 when nothing is expected of it. */
+  /** The server may be silent for so long while something is asked of it. From the greeting on it is one timer, started again. */
   private watch(ms: number): void {
     clearTimeout(this.silence);
-    this.silence = ms > 0 ? setTimeout(() => this.fail(lossAt(this.asked[0]?.step)), ms) : undefined;
+    this.silence = setTimeout(() => this.asked[0] && this.fail(lossAt(this.asked[0].step)), ms);
   }
 
   /** What no error may show, even when the server repeats it. */
@@ -447,7 +446,7 @@ class Wire {
 }
 
 /** What a broken or silent connection means where it happens. */
-function lossAt(step: Pop3Step | undefined, code = ''): Pop3Trouble {
+function lossAt(step: Pop3Step, code = ''): Pop3Trouble {
   if (step === 'connect') return 'unreachable';
   return step === 'tls' && /^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(code) ? 'no-tls' : 'lost';
 }

@@ -273,6 +273,14 @@ describe('POP-24: whatever fails, every promise rejects, and the session is over
       expect(await failing(session.retr(1, MAX))).toMatchObject({ trouble: 'lost' });
     }));
 
+  test('who asks for nothing may take his time, and silence after it is noticed all the same', () =>
+    against({ script: at('RETR', { answer: '', ending: 'stall' }) }, async ({ open }) => {
+      const session = await open({ timeouts: { idleMs: 100 } });
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      await session.noop();
+      expect(await failing(session.retr(1, MAX))).toMatchObject({ trouble: 'lost', step: 'mail' });
+    }));
+
   test('it ends while nothing is asked: the next request is told, and there is no second connection', () =>
     against({ script: at('NOOP', { answer: '+OK\r\n', ending: 'reset' }) }, async ({ server, open }) => {
       const session = await open();
