@@ -27,7 +27,7 @@ export type PollRoom = Store & {
 
 /** What a poll came to, in ids, codes and counts: fit for a log. */
 export type PollResult =
-  | { outcome: 'void'; reason: 'gone' | 'not-polled' | 'moved' | 'stopped' | 'in-hand' | 'changed' }
+  | { outcome: 'void'; reason: 'gone' | 'not-polled' | 'moved' | 'stopped' | 'in-hand' | 'in-use' | 'changed' }
   | { outcome: 'quiet' }
   | { outcome: 'waiting' | 'polled' | 'failed'; fetched: number; skipped: number; deleted: number; code?: string };
 
@@ -91,6 +91,8 @@ async function lookFirst(room: PollRoom, account: MailAccount, until: Date): Pro
   } catch (error) {
     session?.destroy();
     if (!(error instanceof Pop3Error)) throw error;
+    // Another client has it, or another poll of ours; it is the next turn's.
+    if (isInUse(error) && !isOnce(account.slot) && !isListingDue(account, begun)) return { outcome: 'void', reason: 'in-use' };
     failure = error;
   }
   let leased: Leased | undefined;
@@ -364,7 +366,8 @@ async function waitForFiling(room: PollRoom, account: Leased): Promise<PollResul
   }
   const sync = { fetched: counts.fetched, filed: counts.settled, skipped: counts.skipped, bytes: counts.bytes, doneAt: now.toISOString() };
   const done = { ...account, sync: { ...account.sync, ...sync } };
-  const change = afterSuccess(done, now, { newMail: false, next: 'nothing', loginDelay: loginDelayOf(account) });
+  const next = mayDelete(account) && account.deletion.policy === 'delete-at-once' ? 'deletions' : 'nothing';
+  const change = afterSuccess(done, now, { newMail: false, next, loginDelay: loginDelayOf(account) });
   const totals = { ...account.totals, filed: account.totals.filed + counts.settled };
   const notice: Notice = { kind: 'sync-done', episode: 'once' };
   const settled = await settlePoll(
@@ -388,6 +391,8 @@ function loginDelayOf({ incoming }: MailAccount, session?: Pop3Session): number 
 }
 
 const seenOf = ({ seen }: ListedMail) => seen;
+
+const isInUse = (error: Pop3Error) => failureOf(error).code === 'mailbox-in-use';
 
 function unlessStore(error: unknown): void {
   if (!(error instanceof Pop3Error)) throw error;

@@ -28,9 +28,9 @@ export type Run = Verdict & { steps: number };
 
 const START = Date.parse('2026-03-02T12:00:00.000Z');
 const ROUND_MS = 6 * 60_000;
-const ROUNDS = 16;
+const ROUNDS = 13;
 /** The last ones, in which nobody is killed any more: everything must come to its end by itself. */
-const CALM_ROUNDS = 5;
+const CALM_ROUNDS = 4;
 /** Rounds in which the world is unkind; then it lets everything come to its end. */
 const UNKIND_ROUNDS = 5;
 /** Before each of the last rounds: days of grace are over by then. */

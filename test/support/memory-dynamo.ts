@@ -106,8 +106,7 @@ export class MemoryDynamo {
     const pk = String(values[':pk']);
     return {
       Items: page.map((sk) => copy(this.find({ pk, sk }))),
-      LastEvaluatedKey:
-        page.length === limit && limit > 0 && limit < keys.length + 1 && page.length > 0 ? { pk, sk: page.at(-1) } : undefined,
+      LastEvaluatedKey: input.Limit !== undefined && page.length === limit && page.length > 0 ? { pk, sk: page.at(-1) } : undefined,
     };
   }
 

@@ -5,11 +5,12 @@ import { planPolls } from '../../core/account/plan-polls-store.ts';
 import { type PollResult, type PollRoom, poll } from '../../core/account/poll.ts';
 import type { PollJob } from '../../core/account/poll-job.ts';
 import { settleSeen } from '../../core/account/seen-mail-store.ts';
-import { moveTo, slotOf } from '../../core/account/slot.ts';
+import { moveTo, nextOf, slotOf } from '../../core/account/slot.ts';
 import { asTenantId, newTenantId } from '../../core/ids.ts';
 import type { ProductMail } from '../../core/outbound/send.ts';
-import type { Table } from '../../core/table/client.ts';
+import { Table } from '../../core/table/client.ts';
 import { accountPartition, mailAccountKey, memberKey } from '../../core/table/keys.ts';
+import { MemoryDynamo } from './memory-dynamo.ts';
 import { ModelMaildrop } from './pop3-model.ts';
 
 export const NOON = new Date('2026-03-02T12:00:00.000Z');
@@ -27,6 +28,11 @@ export class PollWorld {
   readonly polls: PollJob[] = [];
   readonly told: ProductMail[] = [];
   readonly raw = new Map<string, Uint8Array>();
+  /** Commands to the table, when it is the one in memory. */
+  readonly writes: string[] = [];
+  readonly reads: string[] = [];
+  /** Opens sessions in another way than the maildrop does. */
+  opens: PollRoom['open'] | undefined;
 
   constructor(table: Table, id = 'acc1') {
     this.table = table;
@@ -74,7 +80,7 @@ export class PollWorld {
       inbound: { send: async (job) => void this.inbound.push((job as { mailbox: MailboxDelivery }).mailbox) },
       polls: { send: async (job) => void this.polls.push(job as PollJob) },
       tell: async (mail) => void this.told.push(mail),
-      open: () => this.drop.open(this.password, this.now),
+      open: (account) => this.opens?.(account) ?? this.drop.open(this.password, this.now),
       clock: () => this.now,
       memory: new Lane(2 ** 30),
       ...more,
@@ -91,6 +97,14 @@ export class PollWorld {
   async tick(minutes = 1): Promise<PollResult[]> {
     this.now = new Date(this.now.getTime() + minutes * 60_000);
     await planPolls({ table: this.table, polls: { sendAll: async (jobs) => void this.polls.push(...(jobs as PollJob[])) } }, this.now);
+    return this.work();
+  }
+
+  /** As long as it takes until the account is due, and then its poll; nothing else would be planned meanwhile. */
+  async nextTurn(): Promise<PollResult[]> {
+    const { slot } = await this.account();
+    this.now = new Date(Math.max(Date.parse(nextOf(slot as string, this.now)), this.now.getTime() + 60_000));
+    this.polls.push({ poll: { tenant: this.tenant, member: this.member, account: this.id, slot } });
     return this.work();
   }
 
@@ -121,6 +135,15 @@ export class PollWorld {
     return (await this.table.get<MailAccount>(mailAccountKey(this.tenant, this.member, this.id))) as MailAccount;
   }
 
+  /** As somebody else would change it: without asking. `undefined` removes. */
+  async change(more: Partial<MailAccount>): Promise<void> {
+    await this.table.put({ ...(await this.account()), ...mailAccountKey(this.tenant, this.member, this.id), ...more });
+  }
+
+  history() {
+    return this.table.all({ pk: accountPartition(this.tenant, this.id), begins: 'P#' });
+  }
+
   ledger() {
     return this.table.all<{ sk: string; outcome?: string; receivedAt?: string; deletedAt?: string }>({
       pk: accountPartition(this.tenant, this.id),
@@ -128,6 +151,19 @@ export class PollWorld {
     });
   }
 }
+
+/** One on a table in memory, which tells its commands. */
+export async function newPollWorld(more: Partial<MailAccount> = {}): Promise<PollWorld> {
+  const dynamo = new MemoryDynamo();
+  const client = dynamo.newClient((when, command) => {
+    if (when === 'before') (/^(Get|BatchGet|Query)/.test(command) ? world.reads : world.writes).push(command);
+  });
+  const world = new PollWorld(new Table(client, 'memory'));
+  return world.begin(more);
+}
+
+/** What the server was asked, of this kind. */
+export const askedOf = ({ drop }: PollWorld, kind: RegExp) => drop.commands.filter((command) => kind.test(command));
 
 /** A mail as bytes, which reached its server then. */
 export const mailOf = (subject: string, reached = NOON.toUTCString(), body = 'Hello') =>
