@@ -235,7 +235,7 @@ describe('new mail', () => {
     };
     expect(await world.poll({ open })).toMatchObject({ outcome: 'polled', fetched: 2 });
     expect(await world.poll()).toMatchObject({ outcome: 'polled', fetched: 1 });
-    expect(subjectsOf(world).toSorted()).toEqual(['Mail 1', 'Mail 2', 'Mail 3']);
+    expect(new Set(subjectsOf(world))).toEqual(new Set(['Mail 1', 'Mail 2', 'Mail 3']));
   });
 
   test('R-32: a server that numbers its mails anew: fetched again in the slow lane, known by content, none deleted in that session', async () => {
