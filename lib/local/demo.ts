@@ -23,6 +23,7 @@ async function createDemo(host: Host): Promise<Demo> {
   if ('error' in created) throw new Error(`the demo tenant could not be made: ${created.error.errorMessage}`);
   const { token: administrator } = JSON.parse(created.answer) as { token: string };
   const admin = client(host.apiUrl, administrator);
+  await admin('PATCH', '/v1/organisation', { mailAddOn: 'everyone' });
   await admin('POST', '/v1/members', { ...MEMBER, profile: 'standard' });
   const code = await codeMailedTo(host, MEMBER.email);
   const { token: member } = await admin('POST', '/v1/confirmations', { code });
