@@ -104,7 +104,8 @@ export async function patchAccount(
     if (isOtherMailbox) after.snapshot = undefined;
     await table.transact([
       ...(isOtherMailbox ? [settingsChange(viewer.tenant, viewer.member, settings, {})] : []),
-      ...accountChange(before, after, isOther && isRead(before) ? nextMinute(now) : 'stay'),
+      // What is to be deleted from now on is looked for at once; a server that refuses us is left alone.
+      ...accountChange(before, after, isRead(before) && (isOther || (patch.deletion && !isStopped(before))) ? nextMinute(now) : 'stay'),
       accountAudit(viewer, now, 'change', id, whatChanged(before, form, patch)),
     ]);
     return readAccount(table, viewer, id);
@@ -256,6 +257,9 @@ export const accountAudit = (viewer: Viewer, now: Date, verb: string, account: s
   });
 
 export const nextMinute = (now: Date): Slot => ({ at: new Date(now.getTime() + 60_000).toISOString() });
+
+/** Its server has refused the password as often as we try. */
+export const isStopped = ({ state }: MailAccount) => state === 'auth-failed';
 
 const isRead = ({ active, ownerDeactivatedAt }: MailAccount) => active && !ownerDeactivatedAt;
 

@@ -5,7 +5,7 @@ import type { Viewer } from '../member/viewer.ts';
 import type { Table, Write } from '../table/client.ts';
 import { mailAccountKey } from '../table/keys.ts';
 import type { MailAccount } from './account.ts';
-import { accountAudit, accountChange, anew, isActiveMember, nextMinute, readAccount } from './account-store.ts';
+import { accountAudit, accountChange, anew, isActiveMember, isStopped, nextMinute, readAccount } from './account-store.ts';
 import { readMailSettings, settingsChange, settingsUnchanged } from './mail-settings-store.ts';
 
 /**
@@ -88,5 +88,3 @@ export async function accountFollowsOwner(
 async function activeAccount(table: Table, tenant: TenantId, member: string, id: string | undefined) {
   return id === undefined ? undefined : table.get<MailAccount>(mailAccountKey(tenant, member, id));
 }
-
-const isStopped = ({ state }: MailAccount) => state === 'auth-failed';

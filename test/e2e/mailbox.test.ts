@@ -30,3 +30,17 @@ test('R-39, POP-15, INB-14: a mailbox from its first sync on: what is old stays,
   const told = (await host.outbox()).filter(({ destinations }) => destinations.includes(owner.email));
   expect(await Promise.all(told.map(async (mail) => /sync/.test(await mail.raw())))).toEqual([true]);
 });
+
+test('POP-15: a policy chosen later holds for mail that was there before, from the next poll on', async () => {
+  const now = new Date();
+  const server = await startPop3Server({ mails: [reached(now, { Subject: 'One' }), reached(now, { Subject: 'Two' })] });
+  const { owner, poll, read } = await newMailbox(host, server, {});
+  await poll(({ lastSuccessAt }) => lastSuccessAt);
+  await until(async () => (await read()).sync.filed === 2);
+  const { id } = await poll(({ sync }) => sync.doneAt);
+  await poll(() => true);
+  expect(server.mails).toHaveLength(2);
+  await owner.api('PATCH', `/v1/mail-accounts/${id}`, { deletion: { policy: 'delete-at-once' } });
+  await until(async () => (await read()).totals.deleted === 2);
+  expect(server.mails).toEqual([]);
+});
