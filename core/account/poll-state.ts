@@ -16,9 +16,10 @@ export type Change = {
 export type Notice = { kind: NoticeKind; episode: string };
 export type NoticeKind = 'sync-done' | 'password-refused' | 'stopped' | 'locked-out' | 'failing';
 
-/** Refusals of a password in a row after which an account is left alone. */
-export const MAX_REFUSALS = 3;
-/** Minutes until a refused password is tried again: another client of the owner's may just be the one that was locked out. */
+/**
+ * Minutes until a refused password is tried again: the provider may have had a bad hour. After one refusal more than there are
+ * entries, which is the third, the account is left alone (R-37).
+ */
 const AFTER_REFUSAL = [30, 120];
 /** Minutes until a server that could not be reached is tried again; doubled each time, up to six hours. */
 const FIRST_BACK_OFF = 5;
@@ -83,7 +84,7 @@ export function afterFailure(
   if (effect === 'credentials') {
     const authFailures = account.authFailures + 1;
     const wait = AFTER_REFUSAL[authFailures - 1];
-    if (wait === undefined || authFailures >= MAX_REFUSALS) {
+    if (wait === undefined) {
       return { set: { ...error, ...inState('auth-failed'), authFailures }, slot: undefined, notices: [{ kind: 'stopped', episode: at }] };
     }
     return {

@@ -22,6 +22,8 @@ export class ModelMaildrop {
   window = 1;
   /** Failures of the next sessions, one entry each: commands that break, or an answer to the login. */
   readonly breaks: (Break | Pop3Error | undefined)[] = [];
+  /** Ids whose mails the server does not hand out for now. */
+  readonly withheld = new Set<string>();
   /** What was asked, all sessions. */
   readonly commands: string[] = [];
   logins = 0;
@@ -101,7 +103,11 @@ export class ModelMaildrop {
           return Buffer.from(`${text.split('\r\n\r\n')[0]}\r\n\r\n`, 'latin1');
         }),
       retr: async (number, maxBytes) => {
-        const bytes = await command('mail', `RETR ${number}`, () => at(number).mail.bytes);
+        const bytes = await command('mail', `RETR ${number}`, () => {
+          const { mail } = at(number);
+          if (this.withheld.has(mail.uid)) throw refusal('mail', undefined, 'not now');
+          return mail.bytes;
+        });
         if (bytes.length <= maxBytes) return bytes;
         end();
         throw new Pop3Error('mail', 'too-large');
