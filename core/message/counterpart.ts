@@ -16,7 +16,7 @@ export function counterpartsOf(mail: Pick<ParsedMail, 'from' | 'to' | 'cc'>, dir
 const MAX_GROUP_ADDRESSES = 2;
 export const MIXED = 'mixed';
 
-/** Of more addresses than this an entry of a list does not name the other side: its mail counts as excluded when anything is. */
+/** Of more addresses than this an entry of a list does not name the other side: whoever must know looks into the copy. */
 const MAX_NAMED = 50;
 
 /**
@@ -27,12 +27,13 @@ export function seriesOf({ member, channel, counterparts }: Pick<Copy, 'member' 
   return channel === 'dropbox' ? { owner: member, channel } : { owner: member, channel, group: groupOf(counterparts ?? []) };
 }
 
-const groupOf = (addresses: string[]) => (addresses.length > MAX_GROUP_ADDRESSES ? MIXED : sha256(...addresses, '').slice(0, 10));
+/** 96 bits: who could make an address of the same group would have an excluded customer's mail judged by it. */
+const groupOf = (addresses: string[]) => (addresses.length > MAX_GROUP_ADDRESSES ? MIXED : sha256(...addresses, '').slice(0, 24));
 
-/** What an entry must name of the other side, because neither its series nor the one recipient it shows tells. */
+/** What an entry names of the other side, because its series does not tell. The recipients it shows do not either: they are cut. */
 export function namedInEntry(copy: Copy): string[] | undefined {
   const { counterparts = [] } = copy;
   const series = seriesOf(copy);
-  const isTold = series.channel === 'mailbox' ? series.group !== MIXED : counterparts.length < 2;
+  const isTold = series.channel === 'mailbox' && series.group !== MIXED;
   return isTold || counterparts.length > MAX_NAMED ? undefined : counterparts;
 }

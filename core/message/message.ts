@@ -43,7 +43,7 @@ export type TimelineEntry = {
   snippet: string;
   attachments: number;
   attachmentsOmitted?: true;
-  /** Addresses of the other side, where neither the series nor the recipient above tells them. */
+  /** Addresses of the other side, where the series does not tell them; absent when they are too many: the copy has them. */
   counterparts?: string[];
 };
 

@@ -1,15 +1,16 @@
+import type { TenantId } from '../ids.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
 import { PRIVATE, underPolicy } from '../sharing/sharing.ts';
 import type { Table } from '../table/client.ts';
-import { holdersPartition, memberKey, recordPartition, type Series, timelinePrefix } from '../table/keys.ts';
+import { copyKey, holdersPartition, memberKey, recordPartition, type Series, timelinePrefix } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import type { Tenant } from '../tenant/tenant.ts';
-import type { TimelineEntry } from './message.ts';
+import type { Copy, TimelineEntry } from './message.ts';
 
-/** A series of a record's mail that the viewer may see: all of it, or what `keep` says entry by entry. */
-type OpenSeries = { series: Series; keep?: (entry: TimelineEntry) => boolean };
+/** A series of a record's mail that the viewer may see: all of it, or mail by mail, as its other side is. */
+type OpenSeries = { series: Series; sees?: (counterparts: string[] | undefined) => boolean };
 type Held = Series & { sk: string; counterparts?: string[] };
 type Positioned = TimelineEntry & { position: string };
 
@@ -70,18 +71,13 @@ async function openSeries(table: Table, viewer: Viewer, record: string): Promise
     const { owner, channel, counterparts } = one;
     const series: Series = channel === 'mailbox' ? { owner, channel, group: one.group } : { owner, channel };
     const of = settings.get(owner) ?? OWN;
-    const sees = (its: readonly string[] | undefined) =>
+    const sees: OpenSeries['sees'] = (its) =>
       canSee(viewer, { owner, channel, counterparts: its }, of, { ticked: ticks.has(owner) }).visible;
     if (counterparts) return sees(counterparts) ? [{ series }] : [];
     // Its mails have different other sides: all are open, none is, or each is looked at.
     if (sees(undefined)) return [{ series }];
-    return sees([]) ? [{ series, keep: (entry) => sees(counterpartsIn(entry)) }] : [];
+    return sees([]) ? [{ series, sees }] : [];
   });
-}
-
-/** One recipient is shown; of several, the entry names them, unless there are too many or it is older than that. */
-function counterpartsIn({ counterparts, to }: TimelineEntry): string[] | undefined {
-  return counterparts ?? (to.length < 2 ? to : undefined);
 }
 
 /** One series, read forward in growing bites: of fifty owners' series most give no more than a row or two to a page. */
@@ -90,15 +86,17 @@ class Source {
   more = true;
   private after: string | undefined;
   private readonly table: Table;
+  private readonly tenant: TenantId;
   private readonly pk: string;
   private readonly begins: string;
-  private readonly keep: (entry: TimelineEntry) => boolean;
+  private readonly open: OpenSeries;
 
-  constructor(table: Table, viewer: Viewer, record: string, { series, keep }: OpenSeries, after: string | undefined) {
+  constructor(table: Table, viewer: Viewer, record: string, open: OpenSeries, after: string | undefined) {
     this.table = table;
+    this.tenant = viewer.tenant;
     this.pk = recordPartition(viewer.tenant, record);
-    this.begins = timelinePrefix(series);
-    this.keep = keep ?? (() => true);
+    this.begins = timelinePrefix(open.series);
+    this.open = open;
     this.after = after;
   }
 
@@ -112,9 +110,20 @@ class Source {
       after,
     });
     const entries = page.items.map((item) => ({ ...item, position: item.sk.slice(this.begins.length) }));
-    this.ready.push(...entries.filter(this.keep));
+    this.ready.push(...(await this.seen(entries)));
     this.after = entries.at(-1)?.position ?? this.after;
     this.more = page.more;
+  }
+
+  /** Who is on the other side stands in the entry; of a mail to very many in its copy alone. */
+  private async seen(entries: Positioned[]): Promise<Positioned[]> {
+    const { series, sees } = this.open;
+    if (!sees) return entries;
+    const unnamed = entries.filter(({ counterparts }) => counterparts === undefined).map(({ message }) => message);
+    const keys = unnamed.map((message) => copyKey(this.tenant, message, series.owner, series.channel));
+    const copies = keys.length > 0 ? await this.table.getMany<Copy>(keys, { only: ['counterparts'] }) : [];
+    const named = new Map(unnamed.map((message, i) => [message, copies[i]?.counterparts]));
+    return entries.filter(({ message, counterparts }) => sees(counterparts ?? named.get(message)));
   }
 }
 

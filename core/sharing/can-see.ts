@@ -2,7 +2,7 @@ import type { Viewer } from '../member/viewer.ts';
 import { domainOf } from '../message/address.ts';
 import type { Channel } from '../table/keys.ts';
 import { isExcluded } from '../tenant/excluded-domain.ts';
-import type { Public, Sharing } from './sharing.ts';
+import type { Exclusions, Sharing } from './sharing.ts';
 
 /**
  * What the owner of a copy lets others see, as set now. Kept apart from the copy: visibility is computed when somebody
@@ -63,13 +63,13 @@ function bySharing(
   record: { ticked: boolean },
 ): Verdict {
   if (deactivated) return { visible: false, because: 'owner-deactivated' };
+  if (sharing.type === 'private') return { visible: false, because: 'private' };
+  if (isHeldBack(counterparts, sharing)) return { visible: false, because: 'excluded-domain' };
   switch (sharing.type) {
-    case 'private':
-      return { visible: false, because: 'private' };
     case 'custom':
       return record.ticked ? { visible: true, because: 'ticked' } : { visible: false, because: 'not-ticked' };
     case 'public':
-      return isHeldBack(counterparts, sharing) ? { visible: false, because: 'excluded-domain' } : { visible: true, because: 'public' };
+      return { visible: true, because: 'public' };
     case 'admin':
       return viewer.profile.administrator
         ? { visible: true, because: 'administrators' }
@@ -80,7 +80,7 @@ function bySharing(
 }
 
 /** One excluded address or domain on the other side hides the mail: privacy first. */
-function isHeldBack(counterparts: readonly string[] | undefined, { excludedDomains, excludedAddresses = [] }: Public): boolean {
+function isHeldBack(counterparts: readonly string[] | undefined, { excludedDomains = [], excludedAddresses = [] }: Exclusions): boolean {
   if (excludedDomains.length === 0 && excludedAddresses.length === 0) return false;
   if (counterparts === undefined) return true;
   return counterparts.some((address) => excludedAddresses.includes(address) || isExcluded(domainOf(address), excludedDomains));

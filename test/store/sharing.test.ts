@@ -5,6 +5,7 @@ import type { Viewer } from '../../core/member/viewer.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible } from '../../core/message/visible-message-store.ts';
+import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Table } from '../../core/table/client.ts';
 import { memberKey, tickKey } from '../../core/table/keys.ts';
@@ -95,6 +96,44 @@ describe('what colleagues see on a record', () => {
     await fetched(world, sent('to many and a friend', [TARO, ...others, FRIEND]));
     expect(await subjects(jun, contact)).toEqual(['to many', 'alone']);
     expect(await subjects(jun, contact, 1)).toEqual(['to many']);
+  });
+
+  test('R-6: a list looks at recipients it does not show: beyond the fiftieth, in CC alone, or too long to show', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    const many = Array.from({ length: 60 }, (_, n) => ({ address: `p${n}@many.example`, name: '' }));
+    const long = { address: `${'l'.repeat(60)}@${'d'.repeat(30)}.partner.example`, name: '' };
+    await table.update(memberKey(world.tenant, 'mika'), { update: 'SET dropboxVisibility = :v', values: { ':v': 'sharing' } });
+    await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+    const seen = async (more: Partial<ParsedMail>) => {
+      const parcel = delivery([world.address], { receivedAt: nextMinute() });
+      await fetched(world, mail({ ...more, subject: 'fetched' }));
+      mails.set(parcel.rawKey, mail({ ...more, subject: 'filed' }));
+      await ingest(room(), parcel);
+      const listed = await subjects(jun, contact);
+      await share(world, { type: 'private' });
+      const all = (await subjects(world.viewer, contact)).length;
+      await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+      return { listed: listed.length, all };
+    };
+    expect(await seen({ to: [TARO], cc: [...many, FRIEND] })).toEqual({ listed: 0, all: 2 });
+    expect(await seen({ to: [], cc: [TARO, FRIEND] })).toEqual({ listed: 0, all: 4 });
+    expect(await seen({ to: [TARO, long] })).toEqual({ listed: 0, all: 6 });
+    expect(await seen({ to: [TARO], cc: many })).toEqual({ listed: 2, all: 8 });
+  });
+
+  test("what the organisation excludes is nobody's to share: not by a tick, and not with administrators", async () => {
+    const mailPolicy = { ...NO_POLICY, excludedDomains: ['partner.example'], excludedAddresses: ['boss@customer.example'] };
+    const world = await dropboxWorld(table, { organisation: { mailPolicy } });
+    const contact = await existing(table, world, 'contacts', TARO.address);
+    const admin = await world.addMember('admin', 'admin@example.com', { profile: 'administrator' });
+    await table.put({ ...tickKey(world.tenant, contact, 'mika'), owner: 'mika' });
+    await fetched(world, sent('alone'));
+    await fetched(world, sent('with a friend', [TARO, FRIEND]));
+    await fetched(world, sent('with the boss', [TARO, { address: 'boss@customer.example', name: '' }]));
+    for (const type of ['custom', 'admin'] as const) {
+      await share(world, { type });
+      expect(await subjects(admin, contact)).toEqual(['alone']);
+    }
   });
 
   test('R-40: dropbox mail that follows the sharing type is held back by its recipients, named or not', async () => {

@@ -104,6 +104,16 @@ describe("the organisation's policy narrows what members share, and never widens
     expect(see(colleague, { ...received, counterparts: [address] }, sharing).visible).toBe(visible);
   });
 
+  test.each<Sharing>([{ type: 'custom' }, { type: 'admin' }])('what it excludes is not shared under $type either', (chosen) => {
+    const seen = (address: string, more: Partial<MailPolicy>) =>
+      see(administrator, { ...received, counterparts: [address] }, underPolicy(chosen, policy(more)), true);
+    const domain = { excludedDomains: ['theirs.example'] };
+    expect(seen('x@mail.theirs.example', domain)).toEqual({ visible: false, because: 'excluded-domain' });
+    expect(seen('x@a.example', domain).visible).toBe(true);
+    const address = { excludedAddresses: ['x@a.example'] };
+    expect([seen('x@a.example', address).visible, seen('y@a.example', address).visible]).toEqual([false, true]);
+  });
+
   test('an excluded address alone hides mail whose other side was not noted', () => {
     const sharing = underPolicy({ type: 'public', excludedDomains: [] }, policy({ excludedAddresses: ['x@a.example'] }));
     expect(see(colleague, { ...received, counterparts: undefined }, sharing).visible).toBe(false);
