@@ -8,11 +8,12 @@ import { atMost, type Figure, plain, table } from './figures.ts';
 import { benchFiling } from './filing.ts';
 import { benchHost } from './host.ts';
 import { benchListing } from './listing.ts';
+import { benchPoll } from './poll.ts';
 import { benchPop3 } from './pop3-download.ts';
 import { openWorkplace } from './workplace.ts';
 
 /**
- * `npm run bench [-- --check] [-- filing|listing|host|pop3 ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
+ * `npm run bench [-- --check] [-- filing|listing|host|poll|pop3 ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
  * limits. With --check it exits 1 when one is broken. Sharing the machine with other work makes every figure worse.
  */
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -31,6 +32,7 @@ try {
     show('From SMTP to the API, ten mails a second', latency);
     show('Starting', start);
   }
+  if (isWanted('poll')) show('Polling a mailbox of 100,000 mails', await benchPoll());
   if (isWanted('pop3')) show('Downloading a mailbox of 20 KB mails over POP3', await benchPop3(mailsWanted()));
 } finally {
   clearInterval(alive);
