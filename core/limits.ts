@@ -177,6 +177,9 @@ export const POLL_DELETIONS = 200;
 /** Seconds one poll may take new work up; what it has begun then, it ends. */
 export const POLL_SECONDS = 100;
 
+/** Seconds of a poll's session at most: a server that drips is cut off then, in the middle of whatever it says. */
+export const POLL_SESSION_SECONDS = 160;
+
 /** Bytes of mails one session, and all of a process, may have in memory. A mail of MAX_MAIL_BYTES must fit. */
 export const POLL_SESSION_BYTES = 64 * MiB;
 export const POLL_PROCESS_BYTES = 192 * MiB;

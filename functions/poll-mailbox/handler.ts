@@ -5,7 +5,7 @@ import { forgetPage } from '../../core/account/ledger-store.ts';
 import { type PollRoom, poll } from '../../core/account/poll.ts';
 import { type Planned, pollJob } from '../../core/account/poll-job.ts';
 import { asTenantId } from '../../core/ids.ts';
-import { POLL_PROCESS_BYTES, POLL_SECONDS, POLLS_PER_HOST, POLLS_PER_TENANT } from '../../core/limits.ts';
+import { POLL_PROCESS_BYTES, POLL_SECONDS, POLL_SESSION_SECONDS, POLLS_PER_HOST, POLLS_PER_TENANT } from '../../core/limits.ts';
 import { inboundQueue, mailBucket, outbound, pollsQueue, table } from '../connect.ts';
 import { log } from '../edge/log.ts';
 import { type Job, sideBySide } from '../edge/queue.ts';
@@ -38,7 +38,7 @@ async function pollMailbox(job: Planned, context: Context): Promise<void> {
   const left = context.getRemainingTimeInMillis();
   // It has waited for others here for too long: another process has all its time for it.
   if (left < NEEDS_MS) return pollsQueue().send({ poll: job });
-  const endsAt = Date.now() + left - WRITING_MS;
+  const endsAt = Date.now() + Math.min(POLL_SESSION_SECONDS * 1000, left - WRITING_MS);
   const room: PollRoom = {
     table: table(),
     storeRaw: (key, bytes) => mailBucket().write(key, bytes, 'message/rfc822'),

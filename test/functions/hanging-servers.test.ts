@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals';
 import type { Context, SQSEvent } from 'aws-lambda';
 import { Lanes } from '../../core/account/lane.ts';
-import { POLLS_PER_HOST, POLLS_PER_TENANT, POP3_CONNECT_MS, POP3_IDLE_MS } from '../../core/limits.ts';
+import { POLL_SESSION_SECONDS, POLLS_PER_HOST, POLLS_PER_TENANT } from '../../core/limits.ts';
 import { sideBySide } from '../../functions/edge/queue.ts';
 import { functions } from '../../functions/manifest.ts';
 
@@ -11,8 +11,8 @@ type Due = { mailbox: Mailbox; at: number };
 const { timeout, trigger } = functions['poll-mailbox'];
 const INTERVAL_MS = 5 * 60_000;
 const POLL_MS = 2_000;
-/** Connected, greeted, logged in, and then nothing more. */
-const HANG_MS = POP3_CONNECT_MS + POP3_IDLE_MS;
+/** A server that drips until it is cut off: worse than one that falls silent. */
+const HANG_MS = POLL_SESSION_SECONDS * 1000;
 
 /** Five hundred mailboxes, a hundred due each minute, in the hands of the real batch handler and lanes, on a clock that is not waited for. */
 async function lateness(mailboxes: Mailbox[]): Promise<number[]> {

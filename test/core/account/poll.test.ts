@@ -487,7 +487,7 @@ describe('failures', () => {
     expect(await world.account()).toMatchObject({ state: 'auth-failed', authFailures: 3, lastError: { code: 'wrong-password' } });
     expect((await world.account()).slot).toBeUndefined();
     expect(world.told.map(({ subject }) => subject)).toEqual([
-      expect.stringContaining('refused the password'),
+      expect.stringContaining('does not let us in'),
       expect.stringContaining('no longer fetched'),
     ]);
   });
@@ -545,6 +545,29 @@ describe('failures', () => {
     const account = await world.account();
     expect(account).toMatchObject({ state: 'locked-out', authFailures: 0, lastError: { code: 'web-login-required' } });
     expect(Date.parse(`${account.slot?.slice(0, 16)}:00Z`) - world.now.getTime()).toBeGreaterThan(45 * 60_000);
+    expect(world.told).toHaveLength(1);
+  });
+
+  test('INB-16, POP-12: what the owner is told says what to do, in both languages, and what the server said', async () => {
+    const world = await synced(1);
+    world.told.length = 0;
+    await world.poll({ open: () => Promise.reject(refusal('login', 'AUTH', 'Application-specific password required')) });
+    const [mail] = world.told;
+    expect(mail?.text).toContain('"Application-specific password required"');
+    expect(mail?.text).toContain("Create an app-specific password");
+    expect(mail?.text).toContain('パスワード');
+  });
+
+  test('a mail to the owner that was cut off before it was sent is sent by the next poll, and once', async () => {
+    const world = await synced(1);
+    world.told.length = 0;
+    const open = () => Promise.reject(refusal('login', 'AUTH', 'no'));
+    const tell = () => Promise.reject(new Error('no SES today'));
+    await expect(world.poll({ open, tell })).rejects.toThrow('no SES today');
+    world.polls.push({ poll: { tenant: world.tenant, member: 'mika', account: 'acc1', slot: 'the place before' } });
+    world.now = new Date(world.now.getTime() + 7 * 60_000);
+    await world.work();
+    await world.work();
     expect(world.told).toHaveLength(1);
   });
 
