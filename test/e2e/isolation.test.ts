@@ -1,5 +1,6 @@
 import type { Route } from '../../functions/api/route.ts';
 import { routes } from '../../functions/api/routes.ts';
+import { callAws, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
 import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
 import { expectStatus, rawMailWithFile } from '../support/matrix-people.ts';
@@ -50,6 +51,28 @@ async function file(person: Person, to: string, subject: string, more: { outcome
   });
 }
 
+/** A mail account with two polls in its history, as the poller writes them. */
+async function accountWithPolls(person: Person): Promise<string> {
+  for (const { api } of [admin, stranger]) await expectStatus(200, api('PATCH', '/v1/organisation', { mailAddOn: 'everyone' }));
+  const incoming = { host: 'pop.example.com', port: 995, security: 'implicit', userName: person.email, password: 'secret' };
+  const { json: account } = await expectStatus(
+    201,
+    person.api('POST', '/v1/mail-accounts', { name: 'Own', address: person.email, incoming }),
+  );
+  const [tenant] = person.token.split('_').slice(-4);
+  for (const id of ['01', '02']) {
+    const Item = {
+      pk: { S: `T#${tenant}#X#${account.id}` },
+      sk: { S: `P#${id}` },
+      id: { S: id },
+      at: { S: '2026-03-01T09:00:00.000Z' },
+      ...Object.fromEntries(['took', 'found', 'fetched', 'skipped', 'deleted', 'bytes'].map((count) => [count, { N: '1' }])),
+    };
+    await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.PutItem', { TableName: TABLE, Item });
+  }
+  return account.id as string;
+}
+
 describe('a cursor is of one member and one list', () => {
   let lists: { operation: string; path: string; of: Person }[];
 
@@ -72,7 +95,9 @@ describe('a cursor is of one member and one list', () => {
       mika.api('POST', '/v1/leads/import', 'last name\nA\nB\n', { 'content-type': 'text/csv' }),
     );
     await until(async () => (await mika.api('GET', `/v1/imports/${job.id}`)).json.state === 'done');
+    const account = await accountWithPolls(mika);
     const paths: Record<string, string> = {
+      listPolls: `/v1/mail-accounts/${account}/polls`,
       listLeadsMessages: `/v1/leads/${leads[0]}/messages`,
       listContactsMessages: `/v1/contacts/${contacts[0]}/messages`,
       listImportReport: `/v1/imports/${job.id}/report`,
