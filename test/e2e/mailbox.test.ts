@@ -38,9 +38,8 @@ test('POP-15: a policy chosen later holds for mail that was there before, from t
   await poll(({ lastSuccessAt }) => lastSuccessAt);
   await until(async () => (await read()).sync.filed === 2);
   const { id } = await poll(({ sync }) => sync.doneAt);
-  await poll(() => true);
   expect(server.mails).toHaveLength(2);
   await owner.api('PATCH', `/v1/mail-accounts/${id}`, { deletion: { policy: 'delete-at-once' } });
-  await until(async () => (await read()).totals.deleted === 2);
+  await until(async () => (await read()).totals.deleted === 2, 90);
   expect(server.mails).toEqual([]);
 });
