@@ -137,6 +137,10 @@ export const MAX_NOTED_HOLDERS = 100;
 /** Mails of one thread that are listed; the longest ordinary threads have some hundreds. */
 export const MAX_THREAD_MAILS = 500;
 
+/** Members looked at for one page of add-on users, and lines of their download: each hundred members cost three reads. */
+export const MAX_ADDON_USERS_LOOKED_AT = 2000;
+export const MAX_ADDON_USER_LINES = 10_000;
+
 /** Seconds a download link lives. */
 export const LINK_SECONDS = 300;
 

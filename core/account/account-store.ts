@@ -1,10 +1,12 @@
+import { maySetMail } from '../addon-user/lock.ts';
+import { requireUnlocked } from '../addon-user/lock-guard-store.ts';
 import { auditEntry } from '../audit/audit-store.ts';
 import { conflict, invalid, notFound, stale } from '../errors.ts';
 import { ID } from '../ids.ts';
 import { FIRST_SYNC_DAYS, MAX_MAIL_ACCOUNTS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
-import { mailAccountKey, mailAccountPrefix, memberKey, memberPartition } from '../table/keys.ts';
+import { mailAccountKey, mailAccountPrefix, memberPartition } from '../table/keys.ts';
 import type { Vault } from '../tenant/data-key-store.ts';
 import type { Incoming, MailAccount } from './account.ts';
 import { type AccountForm, changedForm, isSameServer, mailboxOf, readForm } from './account-form.ts';
@@ -34,7 +36,7 @@ export async function readAccount(table: Table, viewer: Viewer, id: string): Pro
 
 /**
  * Sets an account up (POP-8, POP-19). The first one is the active and the main one by itself. Throws as `readForm`,
- * `too-many-accounts`, `duplicate-account`, `since-in-future`.
+ * `too-many-accounts`, `duplicate-account`, `since-in-future`, `locked`.
  */
 export async function createAccount({ table, vault }: AccountStore, viewer: Viewer, input: AccountInput, id: string, now: Date) {
   const form = readForm(input);
@@ -45,6 +47,7 @@ export async function createAccount({ table, vault }: AccountStore, viewer: View
     outgoingPassword: input.outgoing?.password && (await vault.seal(tenant, passwordPurpose(id, 'outgoing'), input.outgoing.password)),
   };
   return anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const { accounts, settings } = await readMailboxes(table, viewer);
     if (accounts.length >= MAX_MAIL_ACCOUNTS) {
       throw conflict('too-many-accounts', `You have ${MAX_MAIL_ACCOUNTS} mail accounts, which is the most. Remove one first.`);
@@ -69,7 +72,7 @@ export async function createAccount({ table, vault }: AccountStore, viewer: View
       }),
       { put: { ...mailAccountKey(tenant, member, id), ...placed }, condition: isNew },
       ...(isFirst ? moveTo(account, nextMinute(now)) : []),
-      sharing ? sharingChange(viewer, sharing) : isActiveMember(viewer),
+      sharing ? sharingChange(viewer, sharing, now) : maySetMail(viewer, now),
       accountAudit(viewer, now, 'create', id, { after: { ...settingsOf(placed), sharing } }),
     ]);
     return placed;
@@ -78,7 +81,7 @@ export async function createAccount({ table, vault }: AccountStore, viewer: View
 
 /**
  * Changes what is set of an account. Another server or user name is tried at once. Throws as `changedForm`, `not-found`,
- * `stale`, `duplicate-account`, `changed-meanwhile`.
+ * `stale`, `duplicate-account`, `changed-meanwhile`, `locked`.
  */
 export async function patchAccount(
   { table, vault }: AccountStore,
@@ -89,6 +92,7 @@ export async function patchAccount(
   ifMatch?: number,
 ): Promise<MailAccount> {
   return anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const { accounts, settings } = await readMailboxes(table, viewer);
     const before = requireVersion(await readAccount(table, viewer, id), ifMatch);
     if (Object.keys(patch).length === 0) return before;
@@ -106,6 +110,7 @@ export async function patchAccount(
       ...(isOtherMailbox ? [settingsChange(viewer.tenant, viewer.member, settings, {})] : []),
       // What is to be deleted from now on is looked for at once; a server that refuses us is left alone.
       ...accountChange(before, after, isRead(before) && (isOther || (patch.deletion && !isStopped(before))) ? nextMinute(now) : 'stay'),
+      maySetMail(viewer, now),
       accountAudit(viewer, now, 'change', id, whatChanged(before, form, patch)),
     ]);
     return readAccount(table, viewer, id);
@@ -113,7 +118,7 @@ export async function patchAccount(
 }
 
 /**
- * Another password for the incoming server (POP-23, POP-25, C-10): the account is read again at once, even if its server had
+ * Another password for the incoming server (POP-23, POP-25, C-10), a lock or not (R-27): the account is read again at once, even if its server had
  * refused the one before (R-37). The outgoing server's own password stays as it is. Throws `not-found`, `stale`.
  */
 export async function changeIncomingPassword(
@@ -137,7 +142,7 @@ export async function changeIncomingPassword(
 }
 
 /**
- * Another password for the outgoing server alone (POP-26), which has credentials of its own from then on. Throws `not-found`,
+ * Another password for the outgoing server alone (POP-26); a lock does not stand against it (R-27), which has credentials of its own from then on. Throws `not-found`,
  * `stale`, `no-outgoing-server`.
  */
 export async function changeOutgoingPassword(
@@ -165,9 +170,13 @@ export async function changeOutgoingPassword(
   });
 }
 
-/** Removes an account; mail that came through it stays. When it was the one that is read, none is (R-44). Throws `not-found`, `stale`. */
+/**
+ * Removes an account, but not while its owner is locked (R-28); mail that came through it stays. When it was the one that is read,
+ * none is (R-44). Throws `not-found`, `stale`, `locked`.
+ */
 export async function removeAccount(table: Table, viewer: Viewer, id: string, now: Date, ifMatch?: number): Promise<void> {
   return anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const { settings } = await readMailboxes(table, viewer);
     const account = requireVersion(await readAccount(table, viewer, id), ifMatch);
     const { tenant, member } = viewer;
@@ -175,9 +184,11 @@ export async function removeAccount(table: Table, viewer: Viewer, id: string, no
       settingsChange(tenant, member, settings, {
         ...(settings.active === id ? { active: undefined } : {}),
         ...(settings.main === id ? { main: undefined } : {}),
+        lastMailbox: { id, address: account.address, protocol: account.protocol },
       }),
       { delete: mailAccountKey(tenant, member, id), ...asRead(account) },
       ...moveTo(account, undefined),
+      maySetMail(viewer, now),
       accountAudit(viewer, now, 'remove', id, { before: settingsOf(account) }),
     ]);
   });
@@ -238,14 +249,6 @@ function asRead({ version, active, slot }: MailAccount, { moves } = { moves: tru
     values: { ':wasVersion': version, ':wasActive': active, ...(moves && slot !== undefined ? { ':wasSlot': slot } : {}) },
   };
 }
-
-/** Nobody is polled for a member who is deactivated in the same moment (R-33). */
-export const isActiveMember = ({ tenant, member }: Viewer): Write => ({
-  check: memberKey(tenant, member),
-  condition: '#status = :active',
-  names: { '#status': 'status' },
-  values: { ':active': 'active' },
-});
 
 export const accountAudit = (viewer: Viewer, now: Date, verb: string, account: string, what: { before?: unknown; after?: unknown } = {}) =>
   auditEntry(viewer.tenant, {

@@ -1,3 +1,5 @@
+import { maySetMail } from '../addon-user/lock.ts';
+import { requireUnlocked } from '../addon-user/lock-guard-store.ts';
 import { conflict, tooMany } from '../errors.ts';
 import type { TenantId } from '../ids.ts';
 import { POLL_NOW_SECONDS } from '../limits.ts';
@@ -5,16 +7,17 @@ import type { Viewer } from '../member/viewer.ts';
 import type { Table, Write } from '../table/client.ts';
 import { mailAccountKey } from '../table/keys.ts';
 import type { MailAccount } from './account.ts';
-import { accountAudit, accountChange, anew, isActiveMember, isStopped, nextMinute, readAccount } from './account-store.ts';
+import { accountAudit, accountChange, anew, isStopped, nextMinute, readAccount } from './account-store.ts';
 import { readMailSettings, settingsChange, settingsUnchanged } from './mail-settings-store.ts';
 
 /**
  * Makes this account the one that is read, and the other one not (POP-7): one transaction, in which both move in the timetable.
- * An account whose password was refused stays off it until the password is changed (R-37). Throws `not-found`.
+ * An account whose password was refused stays off it until the password is changed (R-37). Throws `not-found`, `locked` (R-28).
  */
 export async function activateAccount(table: Table, viewer: Viewer, id: string, now: Date): Promise<MailAccount> {
   const { tenant, member } = viewer;
   return anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const settings = await readMailSettings(table, tenant, member);
     const account = await readAccount(table, viewer, id);
     if (settings.active === id) return account;
@@ -23,23 +26,25 @@ export async function activateAccount(table: Table, viewer: Viewer, id: string, 
       settingsChange(tenant, member, settings, { active: id }),
       ...accountChange(account, { active: true }, isStopped(account) ? undefined : nextMinute(now)),
       ...(other ? accountChange(other, { active: false }, undefined) : []),
-      isActiveMember(viewer),
+      maySetMail(viewer, now),
       accountAudit(viewer, now, 'activate', id, { before: { active: settings.active }, after: { active: id } }),
     ]);
     return readAccount(table, viewer, id);
   });
 }
 
-/** Makes an account the main one (POP-20). Throws `not-found`. */
+/** Makes an account the main one (POP-20). Throws `not-found`, `locked`. */
 export async function makeMain(table: Table, viewer: Viewer, id: string, now: Date): Promise<MailAccount> {
   const { tenant, member } = viewer;
   return anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const settings = await readMailSettings(table, tenant, member);
     const account = await readAccount(table, viewer, id);
     if (settings.main === id) return account;
     await table.transact([
       settingsChange(tenant, member, settings, { main: id }),
       { check: mailAccountKey(tenant, member, id), condition: 'attribute_exists(pk)' },
+      maySetMail(viewer, now),
       accountAudit(viewer, now, 'make-main', id, { before: { main: settings.main }, after: { main: id } }),
     ]);
     return account;

@@ -1,3 +1,5 @@
+import { maySetMail } from '../addon-user/lock.ts';
+import { requireUnlocked } from '../addon-user/lock-guard-store.ts';
 import { auditEntry } from '../audit/audit-store.ts';
 import type { Dropbox } from '../dropbox/dropbox.ts';
 import { invalid, stale } from '../errors.ts';
@@ -21,9 +23,10 @@ export async function listFromAddresses(table: Table, viewer: Viewer): Promise<{
   return { items, version: mailboxes.settings.version };
 }
 
-/** Picks the address the viewer's mail is sent from. Throws `not-your-address`, `stale`. */
+/** Picks the address the viewer's mail is sent from. Throws `not-your-address`, `stale`, `locked`. */
 export async function chooseFromAddress(table: Table, viewer: Viewer, text: string, now: Date, ifMatch?: number) {
   await anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const mailboxes = await readMailboxes(table, viewer);
     const { settings } = mailboxes;
     if (ifMatch !== undefined && ifMatch !== settings.version) throw stale();
@@ -36,6 +39,7 @@ export async function chooseFromAddress(table: Table, viewer: Viewer, text: stri
     }
     await table.transact([
       settingsChange(viewer.tenant, viewer.member, settings, { fromAddress: address }),
+      maySetMail(viewer, now),
       auditEntry(viewer.tenant, {
         at: now.toISOString(),
         actor: viewer.member,

@@ -13,6 +13,8 @@ export type MailSettings = {
   fromAddress?: string;
   /** Where mail received from leads and contacts is gathered (MAG-1, MAG-2). */
   gather?: { in: 'folder' | 'label'; name: string };
+  /** The account that was removed last: what there was is known when none is left. */
+  lastMailbox?: { id: string; address: string; protocol: 'pop3' };
   /** When their owner last saved them in person: backups ask for it (LBK-2). Absent while nothing was saved. */
   savedAt?: string;
   /** 0 before anything was set. */
@@ -25,8 +27,8 @@ export async function readMailSettings(table: Table, tenant: TenantId, member: s
 
 /** The write that sets them, refused when they were changed since `before` was read. What `change` does not name stays. */
 export function settingsChange(tenant: TenantId, member: string, before: MailSettings, change: Partial<MailSettings>): Write {
-  const { active, main, fromAddress, gather, savedAt } = { ...before, ...change };
-  const all = Object.entries({ active, main, fromAddress, gather, savedAt });
+  const { active, main, fromAddress, gather, lastMailbox, savedAt } = { ...before, ...change };
+  const all = Object.entries({ active, main, fromAddress, gather, lastMailbox, savedAt });
   const kept = all.filter(([, value]) => value !== undefined);
   const gone = all.filter(([, value]) => value === undefined);
   const set = [...kept.map(([name]) => `${name} = :${name}`), 'version = :next'].join(', ');

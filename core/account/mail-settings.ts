@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { lockReturned } from '../addon-user/addon-user.ts';
 import { visibility } from '../dropbox/dropbox.ts';
 import { sharingType } from '../sharing/sharing-type.ts';
 
@@ -39,6 +40,11 @@ export const sharingReturned = z.object({ type: sharingType, excludedDomains: z.
 export const mailSettingsReturned = z.object({
   configured: z.boolean().meta({ description: 'False until you have saved them once: then what stands here are the defaults' }),
   savedAt: z.string().optional(),
+  settingsSavedSince: z
+    .boolean()
+    .optional()
+    .meta({ description: 'When you were deactivated and came back: whether you have saved your settings since' }),
+  locked: lockReturned.optional().meta({ description: 'An administrator has locked these settings: only passwords may be changed' }),
   activeMailbox: z.string().nullable(),
   mailboxes: z
     .array(z.object({ id: z.string(), name: z.string(), address: z.string() }))

@@ -1,3 +1,4 @@
+import { unlockedAt } from '../addon-user/lock.ts';
 import { forbidden, invalid } from '../errors.ts';
 import { MAX_SHARING_EXCLUSIONS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
@@ -8,16 +9,24 @@ import { memberKey } from '../table/keys.ts';
 import { normaliseDomains } from '../tenant/domain-list.ts';
 import type { SharingInput } from './mail-settings.ts';
 
-/** The write that makes a member share in this way; refused when they were deactivated in the same moment. */
-export const sharingChange = (viewer: Viewer, sharing: Sharing, dropboxVisibility?: 'record' | 'sharing'): Write => ({
-  update: memberKey(viewer.tenant, viewer.member),
-  with: {
-    update: `SET sharing = :sharing${dropboxVisibility ? ', dropboxVisibility = :dropbox' : ''}`,
-    condition: '#status = :active',
-    names: { '#status': 'status' },
-    values: { ':sharing': sharing, ':active': 'active', ...(dropboxVisibility ? { ':dropbox': dropboxVisibility } : {}) },
-  },
-});
+/** The write that makes a member share in this way; refused when they were deactivated, or locked (LCK-8), in the same moment. */
+export function sharingChange(viewer: Viewer, sharing: Sharing, now: Date, dropboxVisibility?: 'record' | 'sharing'): Write {
+  const unlocked = unlockedAt(now);
+  return {
+    update: memberKey(viewer.tenant, viewer.member),
+    with: {
+      update: `SET sharing = :sharing${dropboxVisibility ? ', dropboxVisibility = :dropbox' : ''}`,
+      condition: `#status = :active AND ${unlocked.condition}`,
+      names: { '#status': 'status', ...unlocked.names },
+      values: {
+        ':sharing': sharing,
+        ':active': 'active',
+        ...unlocked.values,
+        ...(dropboxVisibility ? { ':dropbox': dropboxVisibility } : {}),
+      },
+    },
+  };
+}
 
 /** What the viewer may choose, normalised. Throws `sharing-not-allowed`, `invalid-domain`, `too-many-excluded-domains`. */
 export function readSharing({ organisation }: Pick<Viewer, 'organisation'>, input: SharingInput): Sharing {

@@ -1,3 +1,6 @@
+import { savedSince } from '../addon-user/addon-user-store.ts';
+import { lockOf } from '../addon-user/lock.ts';
+import { requireUnlocked, showLock } from '../addon-user/lock-guard-store.ts';
 import { auditEntry } from '../audit/audit-store.ts';
 import { invalid, stale } from '../errors.ts';
 import type { Member } from '../member/member.ts';
@@ -15,12 +18,13 @@ import { settingsChange } from './mail-settings-store.ts';
 import { readSharing, sharingChange } from './own-sharing.ts';
 
 /** The viewer's mail settings as they see them: what they chose, what there is to choose from, what policy makes of it. */
-export async function readOwnSettings(table: Table, viewer: Viewer) {
+export async function readOwnSettings(table: Table, viewer: Viewer, now: Date) {
   const [{ accounts, settings }, from, member] = await Promise.all([
     readMailboxes(table, viewer),
     listFromAddresses(table, viewer),
     table.get<Member>(memberKey(viewer.tenant, viewer.member)),
   ]);
+  const lock = lockOf(member, now);
   const { mailPolicy } = viewer.organisation;
   const policy = mailPolicy ?? NO_POLICY;
   const sharing = member?.sharing ?? { type: policy.defaultSharing };
@@ -30,6 +34,8 @@ export async function readOwnSettings(table: Table, viewer: Viewer) {
   return {
     configured: settings.savedAt !== undefined,
     savedAt: settings.savedAt,
+    settingsSavedSince: member && savedSince(member, settings),
+    locked: lock && (await showLock(table, viewer, lock)),
     activeMailbox: settings.active ?? null,
     mailboxes: accounts.map(({ id, name, address }) => ({ id, name, address })),
     fromAddress: from.items.find(({ chosen }) => chosen)?.address ?? viewer.email,
@@ -53,11 +59,12 @@ export async function readOwnSettings(table: Table, viewer: Viewer) {
 /**
  * Saves the settings as a whole: nothing of them holds before, all of it for the very next read after (POP-21, R-7). Only ever the
  * viewer's own (GEN-2). Throws `stale`, `unknown-mailbox`, `not-your-address`, `sharing-not-allowed`, `invalid-domain`,
- * `too-many-excluded-domains`, `no-mailbox`.
+ * `too-many-excluded-domains`, `no-mailbox`, `locked` (LCK-1).
  */
 export async function saveSettings(table: Table, viewer: Viewer, input: MailSettingsInput, now: Date, ifMatch?: number): Promise<void> {
   const sharing = readSharing(viewer, input.sharing);
   await anew(async () => {
+    await requireUnlocked(table, viewer, now);
     const { accounts, settings } = await readMailboxes(table, viewer);
     if (ifMatch !== undefined && ifMatch !== settings.version) throw stale();
     const next = requireMailbox(accounts, input.activeMailbox);
@@ -74,7 +81,7 @@ export async function saveSettings(table: Table, viewer: Viewer, input: MailSett
         savedAt: now.toISOString(),
       }),
       ...(before?.id === next?.id ? [] : switchTo(before, next, now)),
-      sharingChange(viewer, sharing, input.dropboxVisibility),
+      sharingChange(viewer, sharing, now, input.dropboxVisibility),
       auditEntry(viewer.tenant, {
         at: now.toISOString(),
         actor: viewer.member,

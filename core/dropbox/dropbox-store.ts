@@ -1,4 +1,6 @@
 import type * as z from 'zod';
+import { unlockedAt } from '../addon-user/lock.ts';
+import { requireUnlocked } from '../addon-user/lock-guard-store.ts';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, forbidden, notFound, stale } from '../errors.ts';
 import { newSecret, sha256 } from '../ids.ts';
@@ -99,7 +101,8 @@ export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date)
 
 /**
  * Changes how the viewer's own dropbox files (BCC-18). The search pattern needs permission on leads and on contacts
- * (BCC-17). Throws `no-module-permission`, `stale`, `changed-meanwhile`.
+ * (BCC-17); who sees its mail is one of the mail settings, and locked with them (LCK-1). Throws `no-module-permission`, `stale`,
+ * `changed-meanwhile`, `locked`.
  */
 export async function patchDropbox(
   store: DropboxStore,
@@ -119,7 +122,9 @@ export async function patchDropbox(
   }
   const before = { ...own.dropbox, visibility: own.visibility };
   const after = { ...before, ...patch };
-  const dropbox = await changeDropbox(
+  const setsVisibility = patch.visibility !== undefined;
+  if (setsVisibility) await requireUnlocked(store.table, viewer, now);
+  const changing = changeDropbox(
     store.table,
     own.dropbox,
     {
@@ -128,18 +133,19 @@ export async function patchDropbox(
     },
     { action: 'dropbox.change', ...changeOf(before, patch) },
     now,
-    [
-      {
-        update: memberKey(viewer.tenant, viewer.member),
-        with: {
-          update: 'SET dropboxVisibility = :visibility',
-          condition: 'attribute_exists(pk)',
-          values: { ':visibility': after.visibility },
-        },
-      },
-    ],
+    setsVisibility ? [visibilityChange(viewer, after.visibility, now)] : [],
   );
+  const dropbox = await changing.catch(async (error) => {
+    if (setsVisibility) await requireUnlocked(store.table, viewer, now);
+    throw error;
+  });
   return { ...own, dropbox, visibility: after.visibility };
+}
+
+function visibilityChange({ tenant, member }: Viewer, visibility: Visibility, now: Date): Write {
+  const { condition, names, values } = unlockedAt(now);
+  const update = 'SET dropboxVisibility = :visibility';
+  return { update: memberKey(tenant, member), with: { update, condition, names, values: { ...values, ':visibility': visibility } } };
 }
 
 export const mayEditPattern = (viewer: Viewer) => may(viewer, 'leads', 'view') && may(viewer, 'contacts', 'view');

@@ -135,7 +135,7 @@ export async function confirmMember(codes: Table, tableOf: (tenant: TenantId) =>
 
 /**
  * Changes a member's name, profile, add-on or status. Deactivation stops tokens, the dropbox and the polling of their mailbox
- * with the same write (R-33).
+ * with the same write (R-33), and their mailbox's mail is out of others' sight (GEN-9); nothing is deleted, and a lock stays (R-26).
  * The last active, confirmed administrator stays one (R-25): a counter on the tenant guards it, so that two
  * administrators cannot remove each other in the same moment. Throws `not-found`, `stale`, `unknown-profile`,
  * `last-administrator`, `changed-meanwhile`.
@@ -157,13 +157,14 @@ export async function patchMember(
   const at = now.toISOString();
   const after: Member = { ...before, ...patch, version: before.version + 1 };
   after.deactivatedAt = after.status === 'active' ? undefined : (before.deactivatedAt ?? at);
+  if (before.status === 'deactivated' && after.status === 'active') after.reactivatedAt = at;
   const counted = (member: Member) => Number(member.confirmed && member.status === 'active' && member.profile === ADMINISTRATOR);
   const writes: Write[] = [
     { update: memberKey(viewer.tenant, id), with: memberChange(before, after) },
     auditEntry(viewer.tenant, {
       at,
       actor: viewer.member,
-      action: 'member.change',
+      action: after.status === before.status ? 'member.change' : after.status === 'active' ? 'member.reactivate' : 'member.deactivate',
       subject: `member:${id}`,
       ...changeOf(before, patch),
     }),
@@ -193,9 +194,10 @@ export async function patchMember(
  * or regenerated in the same moment would otherwise be lost, or would not know of a deactivation.
  */
 function memberChange(before: Member, after: Member): Update {
+  const reactivated = after.reactivatedAt ? ', reactivatedAt = :back' : '';
   const deactivated = after.deactivatedAt ? ', deactivatedAt = :at' : ' REMOVE deactivatedAt';
   return {
-    update: `SET #name = :name, #profile = :profile, #status = :status, mailAddOn = :addOn, version = :next${deactivated}`,
+    update: `SET #name = :name, #profile = :profile, #status = :status, mailAddOn = :addOn, version = :next${reactivated}${deactivated}`,
     condition: `version = :version AND ${before.dropbox ? 'dropbox = :dropbox' : 'attribute_not_exists(dropbox)'}`,
     names: { '#name': 'name', '#profile': 'profile', '#status': 'status' },
     values: {
@@ -206,6 +208,7 @@ function memberChange(before: Member, after: Member): Update {
       ':next': after.version,
       ':version': before.version,
       ...(after.deactivatedAt ? { ':at': after.deactivatedAt } : {}),
+      ...(after.reactivatedAt ? { ':back': after.reactivatedAt } : {}),
       ...(before.dropbox ? { ':dropbox': before.dropbox } : {}),
     },
   };

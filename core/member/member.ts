@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { Lock } from '../addon-user/lock.ts';
 import type { Sharing } from '../sharing/sharing.ts';
 
 /**
@@ -15,6 +16,8 @@ export type Member = {
   confirmed: boolean;
   createdAt: string;
   deactivatedAt?: string;
+  /** When they last came back after a deactivation: a latest backup asks whether they saved their settings since (LBK-2). */
+  reactivatedAt?: string;
   /** SHA-256 of the current dropbox address: the way to the dropbox's item. */
   dropbox?: string;
   /** The current dropbox address itself, sealed with the tenant's data key. */
@@ -25,6 +28,8 @@ export type Member = {
   mailAddOn?: boolean;
   /** How mail of their mailbox is shared; kept here for the same reason. Absent until chosen. */
   sharing?: Sharing;
+  /** Keeps them from changing their mail settings (LCK-1); go by `lockOf`, which knows when it has run out. */
+  locked?: Lock;
   version: number;
 };
 
@@ -50,5 +55,6 @@ export const memberReturned = z.object({
   confirmed: z.boolean(),
   createdAt: z.string(),
   deactivatedAt: z.string().optional(),
+  reactivatedAt: z.string().optional(),
   mailAddOn: z.boolean().default(false),
 });

@@ -26,3 +26,32 @@ ${company}の管理者が、あなたをCRMメールアドオンのメンバー�
 このメールアドレスを確認してください。
 `,
 });
+
+type LockNotice = { by: string; reason?: string; until?: string };
+
+/** To a member whose mail settings were locked: by whom, why, until when, and what they can still do (R-27). */
+export const lockedMail = (company: string, { by, reason, until }: LockNotice) => ({
+  subject: 'Your mail settings were locked / メール設定がロックされました',
+  text: `${by}, an administrator of ${company}, has locked your mail settings${until ? ` until ${until}` : ''}.
+
+Reason: ${reason}
+
+You cannot change the sharing type, the mailbox or other mail settings now. Mail goes on coming in, and you can still change
+the password of your mail account when it changes at your provider. If you have questions, ask ${by}.
+
+${company}の管理者 ${by} が、あなたのメール設定をロックしました${until ? `(期限: ${until})` : ''}。
+
+理由: ${reason}
+
+共有設定やメールボックスなどの設定は変更できません。メールの受信は続き、メールアカウントのパスワードは変更できます。
+ご不明な点は ${by} にお問い合わせください。
+`,
+});
+
+export const unlockedMail = (company: string, { by, reason }: LockNotice) => ({
+  subject: 'Your mail settings are unlocked / メール設定のロックが解除されました',
+  text: `${by}, an administrator of ${company}, has unlocked your mail settings. You can change them again.
+${reason ? `\nReason: ${reason}\n` : ''}
+${company}の管理者 ${by} が、あなたのメール設定のロックを解除しました。設定を変更できます。
+${reason ? `\n理由: ${reason}\n` : ''}`,
+});

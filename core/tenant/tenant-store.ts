@@ -1,4 +1,5 @@
 import type * as z from 'zod';
+import { lockOf } from '../addon-user/lock.ts';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, stale } from '../errors.ts';
 import type { TenantId } from '../ids.ts';
@@ -7,8 +8,9 @@ import { builtInProfiles, type Profile } from '../member/profile.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { type MailPolicy, type mailPolicyPatch, NO_POLICY } from '../sharing/mail-policy.ts';
+import { underPolicy } from '../sharing/sharing.ts';
 import { isNew, type Table, type Write } from '../table/client.ts';
-import { memberAddressKey, memberKey, profileKey, tenantKey, tenantPartition } from '../table/keys.ts';
+import { memberAddressKey, memberKey, membersPartition, profileKey, tenantKey, tenantPartition } from '../table/keys.ts';
 import { normaliseDomains } from './domain-list.ts';
 import type { newTenantInput, Tenant, tenantPatch } from './tenant.ts';
 
@@ -87,7 +89,10 @@ export async function createTenant(
   ]);
 }
 
-/** Changes the tenant's settings; answers them as they are then. Throws `stale`, `invalid-domain`, `invalid-address`, `default-not-allowed`. */
+/**
+ * Changes the tenant's settings; answers them as they are then. Throws `stale`, `invalid-domain`, `invalid-address`,
+ * `default-not-allowed`, `members-locked`.
+ */
 export async function patchTenant(
   table: Table,
   viewer: Viewer,
@@ -106,6 +111,8 @@ export async function patchTenant(
     mailPolicy: patch.mailPolicy ? changedPolicy(before.mailPolicy, patch.mailPolicy) : before.mailPolicy,
     version: before.version + 1,
   };
+  if (patch.mailPolicy) await requireLockedUntouched(table, viewer, before.mailPolicy, after.mailPolicy, new Date(at));
+  const asJudged = patch.mailPolicy ? lockRoundAsRead(before) : undefined;
   await table.transact(
     [
       {
@@ -113,7 +120,7 @@ export async function patchTenant(
         with: {
           update:
             'SET #name = :name, #timeZone = :timeZone, recordAccess = :access, excludedDomains = :domains, mailAddOn = :addOn, mailPolicy = :policy, version = :next',
-          condition: 'version = :version',
+          condition: `version = :version${asJudged ? ` AND ${asJudged.condition}` : ''}`,
           names: { '#name': 'name', '#timeZone': 'timeZone' },
           values: {
             ':name': after.name,
@@ -124,6 +131,7 @@ export async function patchTenant(
             ':policy': after.mailPolicy ?? NO_POLICY,
             ':version': before.version,
             ':next': after.version,
+            ...asJudged?.values,
           },
         },
       },
@@ -139,6 +147,37 @@ export async function patchTenant(
   );
   return after;
 }
+
+/**
+ * While a member is locked their sharing type stays what it is, never private (LCK-8): not even the organisation's policy takes it
+ * away unsaid. The administrator unlocks them first, knowing what becomes of a backup then (LCK-2).
+ */
+async function requireLockedUntouched(
+  table: Table,
+  { tenant }: Viewer,
+  before: MailPolicy | undefined,
+  after: MailPolicy | undefined,
+  now: Date,
+) {
+  const members = await table.all<Member>({ pk: membersPartition(tenant) });
+  const touched = members.filter(
+    (member) => lockOf(member, now) && underPolicy(member.sharing, before).type !== underPolicy(member.sharing, after).type,
+  );
+  if (touched.length === 0) return;
+  throw conflict(
+    'members-locked',
+    'This policy would change the sharing type of members whose mail settings are locked. Unlock them first.',
+    {
+      members: touched.slice(0, 20).map(({ id, name }) => ({ id, name })),
+    },
+  );
+}
+
+/** No member was locked since the policy was judged by those who are. */
+const lockRoundAsRead = ({ lockRound }: Tenant) =>
+  lockRound === undefined
+    ? { condition: 'attribute_not_exists(lockRound)', values: {} }
+    : { condition: 'lockRound = :lockRound', values: { ':lockRound': lockRound } };
 
 function changedPolicy(before: MailPolicy = NO_POLICY, patch: z.output<typeof mailPolicyPatch>): MailPolicy {
   const after = { ...before, ...patch };

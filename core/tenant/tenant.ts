@@ -24,6 +24,8 @@ export type Tenant = {
   mailAddOn?: z.infer<typeof mailAddOn>;
   createdAt: string;
   version: number;
+  /** Counts the locks ever made, so that a policy judged by the locked members is refused when one is added meanwhile (LCK-8). */
+  lockRound?: number;
 };
 
 const timeZone = z

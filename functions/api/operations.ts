@@ -1,6 +1,7 @@
 import { setting } from '../connect.ts';
 import type { Operation } from './call.ts';
 import { openapiDocument } from './openapi.ts';
+import { addonUserOperations } from './operations/addon-users.ts';
 import { dropboxOperations } from './operations/dropbox.ts';
 import { mailAccountOperations } from './operations/mail-accounts.ts';
 import { messageOperations } from './operations/messages.ts';
@@ -17,4 +18,5 @@ export const operations: Record<string, Operation> = {
   ...messageOperations,
   ...mailAccountOperations,
   ...sharingOperations,
+  ...addonUserOperations,
 };

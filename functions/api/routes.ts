@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Route } from './route.ts';
+import { addonUserRoutes } from './routes/addon-users.ts';
 import { dropboxRoutes } from './routes/dropbox.ts';
 import { mailAccountRoutes } from './routes/mail-accounts.ts';
 import { mailServerRoutes } from './routes/mail-server.ts';
@@ -26,4 +27,5 @@ export const routes: readonly Route[] = [
   ...mailAccountRoutes,
   ...mailServerRoutes,
   ...sharingRoutes,
+  ...addonUserRoutes,
 ];

@@ -24,7 +24,9 @@ export type Thing =
   | 'deal'
   | 'mail'
   | 'import'
-  | 'mail account';
+  | 'mail account'
+  | 'add-on user'
+  | 'locked add-on user';
 
 /** Who sees a thing. Never anybody of another tenant. */
 export type Seen =
@@ -140,6 +142,11 @@ export const cells: Record<string, Cell> = {
   listFromAddresses: {},
   // One's own addresses differ from caller to caller.
   chooseFromAddress: { body: () => ({ address: 'nobody@example.com' }), refuses: everybody('not-your-address') },
+  listAddonUsers: {},
+  downloadAddonUsers: {},
+  readAddonUser: { thing: 'add-on user', seen: 'tenant' },
+  lockAddonUser: { thing: 'add-on user', seen: 'tenant', body: () => ({ reason: 'Leaves soon' }), spends: true },
+  unlockAddonUser: { thing: 'locked add-on user', seen: 'tenant', body: () => ({}), spends: true },
   downloadAttachment: { thing: 'mail', seen: SEEN.leads, path: { index: '0' } },
 };
 

@@ -103,6 +103,13 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     const login = (senders as { id: string; address: string }[]).find(({ address }) => address === people[owner].email);
     return login?.id ?? (await post(people[owner], '/v1/dropbox/senders', { address: people[owner].email })).id;
   };
+  const addonUser = async (owner: Owner) => {
+    const { id, email, api } = await join(host, administratorOf(owner), `user-${++count}@${canaryOf(owner)}.example`);
+    await expectStatus(200, administratorOf(owner).api('PATCH', `/v1/members/${id}`, { mailAddOn: true }));
+    const settings = { activeMailbox: null, fromAddress: email, sharing: { type: 'custom' }, dropboxVisibility: 'record', gather: null };
+    await expectStatus(200, api('PUT', '/v1/mail-settings', settings));
+    return id;
+  };
 
   return {
     token: async (owner) => (await post(people[owner], '/v1/tokens', { name: `token ${canaryOf(owner)}` })).id,
@@ -151,6 +158,12 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     'mail account': async (owner) => {
       const { id } = await post(people[owner], '/v1/mail-accounts', mailAccount(10_000 + ++count, canaryOf(owner)));
       await expectStatus(200, people[owner].api('POST', `/v1/mail-accounts/${id}/activate`));
+      return id;
+    },
+    'add-on user': addonUser,
+    'locked add-on user': async (owner) => {
+      const id = await addonUser(owner);
+      await expectStatus(200, administratorOf(owner).api('POST', `/v1/addon-users/${id}/lock`, { reason: canaryOf(owner) }));
       return id;
     },
   };

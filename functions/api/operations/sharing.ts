@@ -24,10 +24,10 @@ const ticks: Record<string, Operation> = Object.fromEntries(
 
 export const sharingOperations = {
   ...ticks,
-  readMailSettings: async ({ viewer }: Call) => ownSettings(viewer),
+  readMailSettings: async ({ viewer, now }: Call) => ownSettings(viewer, now),
   saveMailSettings: async ({ viewer, body, now, ifMatch }: Call<never, MailSettingsInput>) => {
     await saveSettings(tableOf(viewer.tenant), viewer, body, now, ifMatch);
-    return ownSettings(viewer);
+    return ownSettings(viewer, now);
   },
   previewMailSettings: async ({ viewer, body }: Call<never, z.output<typeof previewInput>>) => {
     const { dropboxVisibility } = body;
@@ -51,8 +51,8 @@ export const sharingOperations = {
   },
 } satisfies Record<string, Operation>;
 
-async function ownSettings(viewer: Viewer): Promise<Reply> {
-  const { version, ...settings } = await readOwnSettings(tableOf(viewer.tenant), viewer);
+async function ownSettings(viewer: Viewer, now: Date): Promise<Reply> {
+  const { version, ...settings } = await readOwnSettings(tableOf(viewer.tenant), viewer, now);
   return { body: settings, version };
 }
 

@@ -32,7 +32,7 @@ export const dropboxRoutes: Route[] = [
     body: dropboxPatch,
     example: { pattern: 'contacts-then-leads', createIn: 'contacts' },
     returns: dropboxReturned,
-    problems: ['no-module-permission', 'changed-meanwhile'],
+    problems: ['no-module-permission', 'changed-meanwhile', 'locked'],
   },
   {
     method: 'POST',

@@ -52,7 +52,7 @@ export const mailAccountRoutes: Route[] = [
     },
     returns: accountReturned,
     status: 201,
-    problems: ['imap-not-supported', 'too-many-accounts', 'since-in-future', ...formProblems],
+    problems: ['imap-not-supported', 'too-many-accounts', 'since-in-future', 'locked', ...formProblems],
   },
   {
     method: 'GET',
@@ -75,7 +75,7 @@ export const mailAccountRoutes: Route[] = [
     body: accountPatch,
     example: { name: 'Sales, old', deletion: { policy: 'leave' } },
     returns: accountReturned,
-    problems: ['changed-meanwhile', ...formProblems],
+    problems: ['changed-meanwhile', 'locked', ...formProblems],
   },
   {
     method: 'DELETE',
@@ -87,7 +87,7 @@ export const mailAccountRoutes: Route[] = [
     who: 'add-on',
     returns: 'nothing',
     status: 204,
-    problems: ['stale', 'changed-meanwhile'],
+    problems: ['stale', 'changed-meanwhile', 'locked'],
   },
   {
     method: 'PUT',
@@ -96,7 +96,7 @@ export const mailAccountRoutes: Route[] = [
     tag: 'Mail accounts',
     summary: 'Change the password of the incoming server',
     description:
-      'Do this when it changed at your provider. The account is read again at once, also when its server had refused the old one; an outgoing password of its own stays.',
+      'Do this when it changed at your provider. The account is read again at once, also when its server had refused the old one; an outgoing password of its own stays. It works while your settings are locked, too.',
     who: 'add-on',
     body: incomingPasswordInput,
     example: { password: 'new app password' },
@@ -109,7 +109,8 @@ export const mailAccountRoutes: Route[] = [
     operation: 'changeOutgoingPassword',
     tag: 'Mail accounts',
     summary: 'Change the password of the outgoing server',
-    description: 'From then on the outgoing server has credentials of its own; the incoming password stays.',
+    description:
+      'From then on the outgoing server has credentials of its own; the incoming password stays. It works while your settings are locked, too.',
     who: 'add-on',
     body: outgoingPasswordInput,
     example: { password: 'new app password' },
@@ -125,7 +126,7 @@ export const mailAccountRoutes: Route[] = [
     description: 'Exactly one of your accounts is active at a time.',
     who: 'add-on',
     returns: accountReturned,
-    problems: ['changed-meanwhile'],
+    problems: ['changed-meanwhile', 'locked'],
   },
   {
     method: 'POST',
@@ -135,7 +136,7 @@ export const mailAccountRoutes: Route[] = [
     summary: 'Make this your main account',
     who: 'add-on',
     returns: accountReturned,
-    problems: ['changed-meanwhile'],
+    problems: ['changed-meanwhile', 'locked'],
   },
   {
     method: 'POST',
@@ -179,6 +180,6 @@ export const mailAccountRoutes: Route[] = [
     body: fromAddressInput,
     example: { address: 'mika@example.com' },
     returns: fromAddressesReturned,
-    problems: ['not-your-address', 'stale', 'changed-meanwhile'],
+    problems: ['not-your-address', 'stale', 'changed-meanwhile', 'locked'],
   },
 ];

@@ -106,7 +106,8 @@ export const peopleRoutes: Route[] = [
     operation: 'patchMember',
     tag: 'Members',
     summary: 'Rename, change the profile, enable the mail add-on, deactivate or reactivate',
-    description: 'Deactivation stops tokens, the dropbox and the reading of mailboxes at once; nothing is deleted.',
+    description:
+      "Deactivation stops tokens, the dropbox and the reading of mailboxes at once, and hides the mailboxes' mail from others; nothing is deleted. A member who comes back saves their mail settings once more before a latest backup can be taken. A lock stays through both.",
     who: 'administrator',
     body: memberPatch,
     example: { status: 'deactivated' },

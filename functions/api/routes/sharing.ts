@@ -17,7 +17,7 @@ const ticks: Route[] = Object.entries(MODULES)
     body: tickInput,
     example: { shared: true },
     returns: tickReturned,
-    problems: ['not-shared-by-record'],
+    problems: ['not-shared-by-record', 'locked'],
   }));
 
 const settingsProblems = ['sharing-not-allowed', 'invalid-domain', 'too-many-excluded-domains'];
@@ -51,7 +51,7 @@ export const sharingRoutes: Route[] = [
       gather: null,
     },
     returns: mailSettingsReturned,
-    problems: [...settingsProblems, 'unknown-mailbox', 'not-your-address', 'no-mailbox', 'stale', 'changed-meanwhile'],
+    problems: [...settingsProblems, 'unknown-mailbox', 'not-your-address', 'no-mailbox', 'stale', 'changed-meanwhile', 'locked'],
   },
   {
     method: 'POST',

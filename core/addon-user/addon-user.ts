@@ -1,0 +1,69 @@
+import * as z from 'zod';
+import { sharingType } from '../sharing/sharing-type.ts';
+
+export const lockInput = z.strictObject({
+  reason: z.string().trim().min(1).max(500).meta({ description: 'The member is told it' }),
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .meta({ description: 'Then the lock ends by itself; without it, by an unlock alone' }),
+});
+
+export const unlockInput = z.strictObject({ reason: z.string().trim().min(1).max(500).optional() });
+
+const status = z.enum(['active', 'deactivated']);
+
+/** Which rows of the list are wanted; each narrows. */
+export const addonUserFilter = z.object({
+  status: status.optional(),
+  locked: z.enum(['true', 'false']).optional(),
+  sharing: sharingType.optional().meta({ description: 'The type in force' }),
+  q: z
+    .string()
+    .trim()
+    .min(1)
+    .max(100)
+    .optional()
+    .meta({ description: 'Part of the name, the login address or the address of the mailbox' }),
+});
+export type AddonUserFilter = z.output<typeof addonUserFilter>;
+
+export const lockReturned = z.object({
+  by: z.object({ id: z.string(), name: z.string() }),
+  since: z.string(),
+  reason: z.string(),
+  until: z.string().optional(),
+});
+
+/** A row of the list (ADM-2): of a deactivated member, how it was when they left. */
+export const addonUserReturned = z.object({
+  id: z.string(),
+  name: z.string(),
+  email: z.string(),
+  administrator: z.boolean(),
+  status,
+  deactivatedAt: z.string().optional(),
+  reactivatedAt: z.string().optional(),
+  mailbox: z
+    .object({
+      id: z.string(),
+      address: z.string(),
+      protocol: z.enum(['pop3']),
+      state: z.enum(['never-synced', 'syncing', 'ok', 'backing-off', 'auth-failed', 'unreachable', 'locked-out', 'removed']),
+      lastSyncAt: z.string().optional(),
+    })
+    .optional()
+    .meta({
+      description: 'The one that is read; else the main one; else, `removed`, the last one there was. Absent when there never was one',
+    }),
+  sharing: z.object({
+    chosen: sharingType.optional().meta({ description: 'Absent while the member has not chosen' }),
+    inForce: sharingType.meta({ description: 'What it comes to under the policy of the organisation' }),
+  }),
+  locked: lockReturned.optional(),
+  savedAt: z.string().optional().meta({ description: 'When the member last saved their mail settings' }),
+  settingsSavedSince: z.boolean().optional().meta({
+    description: 'Of a member who was reactivated: whether they have saved their mail settings since (a latest backup asks for it)',
+  }),
+});
+export type AddonUserRow = z.output<typeof addonUserReturned>;

@@ -1,0 +1,43 @@
+import type * as z from 'zod';
+import type { AddonUserFilter, lockInput, unlockInput } from '../../../core/addon-user/addon-user.ts';
+import { addonUsersCsv } from '../../../core/addon-user/addon-user-csv.ts';
+import { allAddonUsers, listAddonUsers, readAddonUser, showAddonUser } from '../../../core/addon-user/addon-user-store.ts';
+import { lockMember, unlockMember } from '../../../core/addon-user/lock-store.ts';
+import type { Member } from '../../../core/member/member.ts';
+import { contentDisposition } from '../../../core/message/raw-mail.ts';
+import { lockedMail, unlockedMail } from '../../../core/outbound/texts.ts';
+import { outbound, tableOf } from '../../connect.ts';
+import { errorForLog, log } from '../../edge/log.ts';
+import type { Call, Operation } from '../call.ts';
+
+export const addonUserOperations = {
+  listAddonUsers: async ({ viewer, query, now }: Call<AddonUserFilter & { limit: number; cursor?: string }>) => {
+    const { limit, cursor, ...filter } = query;
+    return { body: await listAddonUsers(tableOf(viewer.tenant), viewer, filter, { limit, after: cursor }, now) };
+  },
+  downloadAddonUsers: async ({ viewer, query, now }: Call<AddonUserFilter>) => ({
+    body: addonUsersCsv(await allAddonUsers(tableOf(viewer.tenant), viewer, query, now)),
+    headers: { 'content-disposition': contentDisposition(`addon-users-${now.toISOString().slice(0, 10)}.csv`) },
+  }),
+  readAddonUser: async ({ viewer, params, now }: Call) => ({
+    body: await readAddonUser(tableOf(viewer.tenant), viewer, params.memberId ?? '', now),
+  }),
+  lockAddonUser: async ({ viewer, params, body, now }: Call<never, z.output<typeof lockInput>>) => {
+    const member = await lockMember(tableOf(viewer.tenant), viewer, params.memberId ?? '', body, now);
+    await tell(member, lockedMail(viewer.organisation.name, { ...member.locked, by: viewer.name }));
+    return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
+  },
+  unlockAddonUser: async ({ viewer, params, body, now }: Call<never, z.output<typeof unlockInput>>) => {
+    const { member } = await unlockMember(tableOf(viewer.tenant), viewer, params.memberId ?? '', body, now);
+    await tell(member, unlockedMail(viewer.organisation.name, { by: viewer.name, reason: body.reason }));
+    return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
+  },
+} satisfies Record<string, Operation>;
+
+/** What they are told of is done already: that no mail can be sent just now must not look as if it were not. */
+async function tell({ id, status, email }: Member, mail: { subject: string; text: string }): Promise<void> {
+  if (status !== 'active') return;
+  await outbound()
+    .send({ to: email, ...mail })
+    .catch((error: unknown) => log.error('notice not sent', { member: id, ...errorForLog(error) }));
+}
