@@ -185,12 +185,12 @@ export const peopleRoutes: Route[] = [
     tag: 'Organisation',
     summary: 'Change the organisation',
     description:
-      'recordAccess: who reads the records of a module besides their owner and administrators. excludedDomains: domains (with their subdomains) that the dropbox never matches and never makes records for. mailAddOn: who may set up mail accounts; `selected` are the members whose mailAddOn is true. mailPolicy: narrows what members share of their mailboxes, at once and for old mail too; of it only what you name is changed.',
+      'recordAccess: who reads the records of a module besides their owner and administrators. excludedDomains: domains (with their subdomains) that the dropbox never matches and never makes records for. mailAddOn: who may set up mail accounts; `selected` are the members whose mailAddOn is true. mailPolicy: narrows what members share of their mailboxes, at once and for old mail too; of it only what you name is changed, and none of it that would change the sharing type of a locked member.',
     who: 'administrator',
     body: tenantPatch,
     example: { recordAccess: { leads: 'owner-and-admins' }, excludedDomains: ['partner.example'] },
     returns: tenantReturned,
-    problems: ['invalid-domain', 'invalid-address', 'default-not-allowed', 'changed-meanwhile'],
+    problems: ['invalid-domain', 'invalid-address', 'default-not-allowed', 'members-locked', 'changed-meanwhile'],
   },
   {
     method: 'GET',
