@@ -554,7 +554,7 @@ describe('failures', () => {
     await world.poll({ open: () => Promise.reject(refusal('login', 'AUTH', 'Application-specific password required')) });
     const [mail] = world.told;
     expect(mail?.text).toContain('"Application-specific password required"');
-    expect(mail?.text).toContain("Create an app-specific password");
+    expect(mail?.text).toContain('Create an app-specific password');
     expect(mail?.text).toContain('パスワード');
   });
 
