@@ -89,6 +89,7 @@ async function newBench(table: Table, client: DynamoDBClient, server: Pop3Server
       wire.reset();
       return session;
     },
+    isEnabled: async () => true,
     clock: () => new Date(),
     memory: new Lane(2 ** 30),
   };

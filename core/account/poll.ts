@@ -22,12 +22,14 @@ export type PollRoom = Store & {
   /** Opens a session with an account's server, logged in. Throws a Pop3Error. */
   open: (account: MailAccount) => Promise<Pop3Session>;
   polls: Pick<JobQueue, 'send'>;
+  /** Whether the account's owner is still one for whom the add-on is enabled (GEN-1). Asked by polls that find something to do. */
+  isEnabled: (account: MailAccount) => Promise<boolean>;
   tell: (mail: ProductMail) => Promise<void>;
 };
 
 /** What a poll came to, in ids, codes and counts: fit for a log. */
 export type PollResult =
-  | { outcome: 'void'; reason: 'gone' | 'not-polled' | 'moved' | 'stopped' | 'in-hand' | 'in-use' | 'changed' }
+  | { outcome: 'void'; reason: 'gone' | 'not-polled' | 'moved' | 'stopped' | 'in-hand' | 'in-use' | 'changed' | 'add-on-off' }
   | { outcome: 'quiet' }
   | { outcome: 'waiting' | 'polled' | 'failed'; fetched: number; skipped: number; deleted: number; code?: string };
 
@@ -82,6 +84,7 @@ async function lookFirst(room: PollRoom, account: MailAccount, until: Date): Pro
   const begun = room.clock();
   let session: Pop3Session | undefined;
   let failure: Pop3Error | undefined;
+  if (isListingDue(account, begun) && !(await room.isEnabled(account))) return { outcome: 'void', reason: 'add-on-off' };
   try {
     session = await room.open(account);
     if (!isListingDue(account, begun) && (await isUnchanged(session, account.snapshot as Snapshot))) {
@@ -96,17 +99,21 @@ async function lookFirst(room: PollRoom, account: MailAccount, until: Date): Pro
     failure = error;
   }
   let leased: Leased | undefined;
+  let isEnabled = false;
   try {
-    leased = await takeLease(room.table, account, room.clock(), LEASE_SECONDS);
+    isEnabled = await room.isEnabled(account);
+    if (isEnabled) leased = await takeLease(room.table, account, room.clock(), LEASE_SECONDS);
   } finally {
     if (!leased) session?.destroy();
   }
+  if (!isEnabled) return { outcome: 'void', reason: 'add-on-off' };
   return leased ? visit(room, leased, { session, failure, begun, until }) : { outcome: 'void', reason: 'in-hand' };
 }
 
 /** What will write in any case takes the lease before it logs in: a password that is refused is not tried by two at once. */
 async function leaseFirst(room: PollRoom, account: MailAccount, until: Date): Promise<PollResult> {
   const begun = room.clock();
+  if (!(await room.isEnabled(account))) return { outcome: 'void', reason: 'add-on-off' };
   const leased = await takeLease(room.table, account, begun, LEASE_SECONDS);
   if (!leased) return { outcome: 'void', reason: 'in-hand' };
   if (leased.sync.fetchedAllAt && !leased.sync.doneAt) {

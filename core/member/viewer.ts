@@ -19,7 +19,7 @@ export type Viewer = {
 export const isAdministrator = (viewer: Viewer): boolean => viewer.profile.administrator;
 
 /** May the viewer set mail accounts up? An administrator enables it for everyone, or for members one by one (GEN-1). */
-export function mayUseMailAddOn({ organisation, mailAddOn }: Viewer): boolean {
+export function mayUseMailAddOn({ organisation, mailAddOn }: Pick<Viewer, 'organisation' | 'mailAddOn'>): boolean {
   return organisation.mailAddOn === 'everyone' || (organisation.mailAddOn === 'selected' && mailAddOn === true);
 }
 

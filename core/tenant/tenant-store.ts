@@ -5,7 +5,7 @@ import { conflict, invalid, stale } from '../errors.ts';
 import type { TenantId } from '../ids.ts';
 import type { Member } from '../member/member.ts';
 import { builtInProfiles, type Profile } from '../member/profile.ts';
-import type { Viewer } from '../member/viewer.ts';
+import { mayUseMailAddOn, type Viewer } from '../member/viewer.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { type MailPolicy, type mailPolicyPatch, NO_POLICY } from '../sharing/mail-policy.ts';
 import { underPolicy } from '../sharing/sharing.ts';
@@ -43,6 +43,15 @@ export async function readViewer(table: Table, tenant: TenantId, memberId: strin
     organisation: settings.tenant,
     mailAddOn: member.mailAddOn,
   };
+}
+
+/** Whether the mail add-on is enabled for a member now (GEN-1). Eventually consistent. */
+export async function isEnabledFor(table: Table, tenant: TenantId, memberId: string): Promise<boolean> {
+  const [settings, member] = await Promise.all([
+    readSettings(table, tenant, { consistent: false }),
+    table.get<Member>(memberKey(tenant, memberId), { consistent: false }),
+  ]);
+  return settings !== undefined && member !== undefined && mayUseMailAddOn({ organisation: settings.tenant, mailAddOn: member.mailAddOn });
 }
 
 /**

@@ -6,6 +6,7 @@ import { type PollRoom, poll } from '../../core/account/poll.ts';
 import { type Planned, pollJob } from '../../core/account/poll-job.ts';
 import { asTenantId } from '../../core/ids.ts';
 import { POLL_PROCESS_BYTES, POLL_SECONDS, POLL_SESSION_SECONDS, POLLS_PER_HOST, POLLS_PER_TENANT } from '../../core/limits.ts';
+import { isEnabledFor } from '../../core/tenant/tenant-store.ts';
 import { inboundQueue, mailBucket, outbound, pollsQueue, table } from '../connect.ts';
 import { log } from '../edge/log.ts';
 import { type Job, sideBySide } from '../edge/queue.ts';
@@ -46,6 +47,7 @@ async function pollMailbox(job: Planned, context: Context): Promise<void> {
     polls: pollsQueue(),
     tell: (mail) => outbound().send(mail),
     open: (account) => openSession(account, hosts, endsAt),
+    isEnabled: ({ tenant, member }) => isEnabledFor(table(), tenant, member),
     clock: () => new Date(),
     memory,
   };

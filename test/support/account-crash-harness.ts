@@ -229,6 +229,7 @@ class Life {
       polls: { send: (job) => worker.step(() => void this.queue.push(job as PollJob)) },
       tell: (mail) => worker.step(() => void this.told.push(mail.subject)),
       open: () => worker.session(() => this.drop.open('right', this.now)),
+      isEnabled: async () => true,
       clock: () => this.now,
       memory: new Lane(2 ** 30),
     };

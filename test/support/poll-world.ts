@@ -81,6 +81,7 @@ export class PollWorld {
       polls: { send: async (job) => void this.polls.push(job as PollJob) },
       tell: async (mail) => void this.told.push(mail),
       open: (account) => this.opens?.(account) ?? this.drop.open(this.password, this.now),
+      isEnabled: async () => true,
       clock: () => this.now,
       memory: new Lane(2 ** 30),
       ...more,

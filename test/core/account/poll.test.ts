@@ -414,6 +414,19 @@ describe('whose turn it is', () => {
     }
   });
 
+  test('GEN-1: when an administrator has switched the add-on off, nothing new is fetched, and after an hour nobody logs in', async () => {
+    const world = await synced(1);
+    const off = { isEnabled: async () => false };
+    world.drop.add('later', mailOf('Later'));
+    expect(await world.poll(off)).toEqual({ outcome: 'void', reason: 'add-on-off' });
+    expect(world.drop.commands.filter((command) => /RETR/.test(command))).toEqual([]);
+    world.drop.commands.length = 0;
+    world.now = new Date(world.now.getTime() + 3_600_000);
+    expect(await world.poll(off)).toEqual({ outcome: 'void', reason: 'add-on-off' });
+    expect(world.drop.commands).toEqual([]);
+    expect(await world.poll()).toMatchObject({ outcome: 'polled', fetched: 1 });
+  });
+
   test('an account that was removed, or moved in the timetable since the job was sent, is not polled', async () => {
     const world = await synced(1);
     world.polls.push({ poll: { tenant: world.tenant, member: 'mika', account: 'gone' } });
