@@ -137,6 +137,14 @@ export const MAX_NOTED_HOLDERS = 100;
 /** Mails of one thread that are listed; the longest ordinary threads have some hundreds. */
 export const MAX_THREAD_MAILS = 500;
 
+/** Days the hidden mail of a deactivated member is kept unless the organisation says otherwise, and what it may say. */
+export const HIDDEN_MAIL_DAYS = 90;
+export const MIN_HIDDEN_MAIL_DAYS = 30;
+export const MAX_HIDDEN_MAIL_DAYS = 3650;
+
+/** Days before that time is over when administrators are told: enough for a backup after a week's leave. */
+export const HIDDEN_MAIL_NOTICE_DAYS = 7;
+
 /** Members looked at for one page of add-on users, and lines of their download: each hundred members cost three reads. */
 export const MAX_ADDON_USERS_LOOKED_AT = 2000;
 export const MAX_ADDON_USER_LINES = 10_000;

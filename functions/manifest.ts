@@ -217,6 +217,17 @@ export const functions = {
     ],
     sendsMail: true,
   },
+  'warn-hidden-mail': {
+    entry: 'functions/warn-hidden-mail/handler.ts',
+    trigger: { kind: 'schedule', every: '1 days' },
+    timeout: 300,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['Query', 'UpdateItem'], prefixes: ['D#*'] },
+      { on: 'table', actions: ['GetItem', 'Query'], prefixes: ['T#*'] },
+    ],
+    sendsMail: true,
+  },
   'create-tenant': {
     entry: 'functions/create-tenant/handler.ts',
     trigger: { kind: 'operator' },

@@ -11,6 +11,7 @@ import type { Table } from '../table/client.ts';
 import { mailAccountKey, mailSettingsKey, memberKey, membersPartition } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import type { AddonUserFilter, AddonUserRow } from './addon-user.ts';
+import { keptUntil } from './hidden-mail.ts';
 import { lockOf } from './lock.ts';
 import { lockShown } from './lock-guard-store.ts';
 
@@ -146,6 +147,7 @@ function rowOf({ organisation }: Viewer, { member, settings, account }: AddonUse
     status,
     deactivatedAt,
     reactivatedAt,
+    hiddenMailKeptUntil: deactivatedAt && keptUntil(deactivatedAt, organisation.mailPolicy),
     mailbox: account
       ? { id: account.id, address: account.address, protocol: account.protocol, state: account.state, lastSyncAt: account.lastSuccessAt }
       : settings.lastMailbox && { ...settings.lastMailbox, state: 'removed' },
@@ -158,4 +160,4 @@ function rowOf({ organisation }: Viewer, { member, settings, account }: AddonUse
 
 /** Whether a member who came back has saved their settings since (LBK-2); undefined of one who was never away. */
 export const savedSince = ({ reactivatedAt }: Pick<Member, 'reactivatedAt'>, { savedAt }: Pick<MailSettings, 'savedAt'>) =>
-  reactivatedAt === undefined ? undefined : savedAt !== undefined && savedAt >= reactivatedAt;
+  reactivatedAt === undefined ? undefined : savedAt !== undefined && savedAt > reactivatedAt;

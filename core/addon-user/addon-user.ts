@@ -44,6 +44,10 @@ export const addonUserReturned = z.object({
   status,
   deactivatedAt: z.string().optional(),
   reactivatedAt: z.string().optional(),
+  hiddenMailKeptUntil: z
+    .string()
+    .optional()
+    .meta({ description: 'Of a deactivated member: until then at least their hidden mail is kept' }),
   mailbox: z
     .object({
       id: z.string(),

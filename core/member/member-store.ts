@@ -1,5 +1,6 @@
 import type * as z from 'zod';
 import { accountFollowsOwner } from '../account/active-account-store.ts';
+import { hiddenMailFollows } from '../addon-user/hidden-mail.ts';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, notFound, stale } from '../errors.ts';
 import { ID, newSecret, sha256, type TenantId } from '../ids.ts';
@@ -170,6 +171,7 @@ export async function patchMember(
     }),
   ];
   if (before.dropbox) writes.push(dropboxFollows(before.dropbox, after));
+  if (after.status !== before.status) writes.push(hiddenMailFollows(viewer.tenant, after));
   const ownWrites = writes.length;
   if (after.status !== before.status) writes.push(...(await accountFollowsOwner(table, { ...after, tenant: viewer.tenant }, now)));
   writes.push(...countAdministrators(viewer.tenant, counted(after) - counted(before)));

@@ -27,6 +27,27 @@ ${company}の管理者が、あなたをCRMメールアドオンのメンバー�
 `,
 });
 
+type HiddenMail = { name: string; email: string; deactivatedAt: string; keptUntil: string };
+
+/** To administrators: whose hidden mail is kept for some days more only (R-29). */
+export const hiddenMailMail = (company: string, users: HiddenMail[]) => ({
+  subject: 'Hidden mail of former members is kept for a few days more / 無効なユーザーのメールの保存期限について',
+  text: `These deactivated members of ${company} have mail that is hidden, not backed up and not locked. It is kept until the day shown
+at least; after that it may be deleted for good.
+
+${users.map(hiddenMailLine).join('\n')}
+
+To keep it, take a backup of it, or lock the member's mail settings; or reactivate the member. To keep it for longer in general,
+change hiddenMailDays of the mail policy.
+
+${company}の次の無効なユーザーには、非表示のままバックアップもロックもされていないメールがあります。上記の日までは保存され、
+以後は完全に削除されることがあります。保存するには、バックアップを取得するか、メール設定をロックするか、ユーザーを有効に戻してください。
+`,
+});
+
+const hiddenMailLine = ({ name, email, deactivatedAt, keptUntil }: HiddenMail) =>
+  `- ${name} <${email}>: deactivated / 無効化 ${deactivatedAt.slice(0, 10)}, kept until / 保存期限 ${keptUntil.slice(0, 10)}`;
+
 type LockNotice = { by: string; reason?: string; until?: string };
 
 /** To a member whose mail settings were locked: by whom, why, until when, and what they can still do (R-27). */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { MAX_POLICY_EXCLUSIONS } from '../limits.ts';
+import { HIDDEN_MAIL_DAYS, MAX_HIDDEN_MAIL_DAYS, MAX_POLICY_EXCLUSIONS, MIN_HIDDEN_MAIL_DAYS } from '../limits.ts';
 import { type SharingType, sharingType } from './sharing-type.ts';
 
 /** What an administrator sets for all members: it narrows what they share, and never widens it. */
@@ -13,14 +13,17 @@ export type MailPolicy = {
   excludedAddresses: string[];
   /** Mail that concerns no record is not kept. */
   storeOnlyRecordMail: boolean;
+  /** Days the hidden mail of a deactivated member is kept at least; HIDDEN_MAIL_DAYS when not set. */
+  hiddenMailDays?: number;
 };
 
-export const NO_POLICY: MailPolicy = {
+export const NO_POLICY: Required<MailPolicy> = {
   defaultSharing: 'private',
   allowedSharing: [...sharingType.options],
   excludedDomains: [],
   excludedAddresses: [],
   storeOnlyRecordMail: false,
+  hiddenMailDays: HIDDEN_MAIL_DAYS,
 };
 
 const exclusions = (chars: number) => z.array(z.string().max(chars)).max(MAX_POLICY_EXCLUSIONS);
@@ -37,6 +40,9 @@ export const mailPolicyPatch = z
     excludedDomains: exclusions(253).meta({ description: 'Never shared by anybody, subdomains included' }),
     excludedAddresses: exclusions(254),
     storeOnlyRecordMail: z.boolean().meta({ description: 'Mail that concerns no record is not kept, and stays on its server' }),
+    hiddenMailDays: z.int().min(MIN_HIDDEN_MAIL_DAYS).max(MAX_HIDDEN_MAIL_DAYS).meta({
+      description: 'Days the hidden mail of a deactivated member is kept at least; administrators are told a week before they end',
+    }),
   })
   .partial();
 
@@ -46,4 +52,5 @@ export const mailPolicyReturned = z.object({
   excludedDomains: z.array(z.string()),
   excludedAddresses: z.array(z.string()),
   storeOnlyRecordMail: z.boolean(),
+  hiddenMailDays: z.int().default(HIDDEN_MAIL_DAYS),
 });

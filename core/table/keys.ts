@@ -10,6 +10,7 @@ import type { TenantId } from '../ids.ts';
  * | raw mail to be swept            | X#yyyy-mm-dd            | delivery                          |
  * | account's place in the timetable| D#slot#shard            | tenant#member#account             |
  * | how far the planner has come    | D#PLANNER               | ROUND                             |
+ * | member whose mail is hidden     | D#HIDDEN                | tenant#member                     |
  * | how far reconciling has come    | X#reconcile             | ROUND                             |
  * | tenant                          | T#t#                    | TENANT                            |
  * | the tenant's data key           | T#t#                    | KEY                               |
@@ -106,6 +107,8 @@ export const accountNoticeKey = (t: TenantId, account: string, kind: string): Ke
 
 export const slotPartition = (slot: string) => `D#${slot}`;
 export const slotKey = (slot: string, account: string): Key => ({ pk: slotPartition(slot), sk: account });
+export const hiddenMailPartition = 'D#HIDDEN';
+export const hiddenMailKey = (t: TenantId, member: string): Key => ({ pk: hiddenMailPartition, sk: `${t}#${member}` });
 export const plannerKey: Key = { pk: 'D#PLANNER', sk: 'ROUND' };
 
 export const idempotencyKey = (t: TenantId, member: string, hash: string): Key => ({ pk: `T#${t}#I#${member}`, sk: hash });

@@ -113,9 +113,9 @@ export class Alarms extends Construct {
     this.alarm('Mail that cannot be reconciled', { metric: found.metric({ statistic: 'Sum', period: FIVE_MINUTES }), above: 0 });
   }
 
-  /** An alarm adds up ten metrics at most; an operator who is turned away sees it anyway. */
+  /** An alarm adds up ten metrics at most; an operator who is turned away sees it anyway, and schedules try again and have an alarm. */
   private watchThrottles(lambdas: Record<FunctionName, LambdaFunction>): IMetric[] {
-    const metric = sum(lambdas, 'Throttles', (kind) => kind !== 'operator');
+    const metric = sum(lambdas, 'Throttles', (kind) => kind !== 'operator' && kind !== 'schedule');
     this.alarm('Functions are throttled', { metric, above: 0, minutes: 10 });
     return [metric];
   }

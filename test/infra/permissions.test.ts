@@ -40,6 +40,7 @@ beforeAll(async () => {
   await handOver();
   await comeBackTomorrow();
   await sweep();
+  await warn();
   await reconcile();
   await rotateKey();
   calls = [
@@ -285,6 +286,25 @@ async function sweep(): Promise<void> {
   for (const item of Items) await dynamo('PutItem', { Item: { ...item, pk: { S: day(0) } } });
   const outcome = await host.fire('sweep-raw-mail');
   expect(outcome).toEqual({ answer: expect.stringMatching(/"deleted":[1-9]/) });
+}
+
+/** A member with a mailbox who left a hundred days ago. */
+async function warn(): Promise<void> {
+  const { administrator } = world.people;
+  const [tenant, user] = [world.secrets.ours[1]!, await world.idOf('add-on user', 'other')];
+  await dynamo('UpdateItem', {
+    Key: { pk: { S: `T#${tenant}#U#${user}` }, sk: { S: 'SETTINGS' } },
+    UpdateExpression: 'SET main = :gone',
+    ExpressionAttributeValues: { ':gone': { S: 'gone' } },
+  });
+  expect((await administrator.api('PATCH', `/v1/members/${user}`, { status: 'deactivated' })).status).toBe(200);
+  const longAgo = { S: new Date(Date.now() - 100 * 86_400_000).toISOString() };
+  for (const Key of [
+    { pk: { S: 'D#HIDDEN' }, sk: { S: `${tenant}#${user}` } },
+    { pk: { S: `T#${tenant}#U` }, sk: { S: user } },
+  ])
+    await dynamo('UpdateItem', { Key, UpdateExpression: 'SET deactivatedAt = :then', ExpressionAttributeValues: { ':then': longAgo } });
+  expect(await host.fire('warn-hidden-mail')).toEqual({ answer: expect.stringMatching(/"warned":[1-9]/) });
 }
 
 /** All that came so far is looked at, as the daily run would an hour later; a filed mail, a held one, one that was lost. */

@@ -14,6 +14,7 @@ import type { MailSettingsInput } from '../../core/account/mail-settings.ts';
 import { takeLease } from '../../core/account/poll-store.ts';
 import { readOwnSettings, saveSettings } from '../../core/account/save-settings-store.ts';
 import { listAddonUsers, readAddonUser } from '../../core/addon-user/addon-user-store.ts';
+import { warnOfHiddenMail } from '../../core/addon-user/hidden-mail-store.ts';
 import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
 import { listAudit } from '../../core/audit/audit-store.ts';
 import { ownDropbox, patchDropbox } from '../../core/dropbox/dropbox-store.ts';
@@ -539,5 +540,94 @@ describe('deactivated and back', () => {
     expect((await readAddonUser(table, boss, mika.member, NOW)).settingsSavedSince).toBe(true);
     await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(6));
     expect(await seen()).toEqual([false, false]);
+  });
+});
+
+describe('R-29: hidden mail is kept for a while, and administrators are told before that ends', () => {
+  const DAY = 1440;
+  async function left() {
+    const made = await world();
+    await made.join('Second', { profile: 'administrator' });
+    const { viewer: mika } = await made.user('Mika');
+    await patchMember(table, made.boss, profiles, mika.member, { status: 'deactivated' }, NOW);
+    const mails: { to: string; text: string }[] = [];
+    const tell = async (mail: { to: string; text: string }) => void mails.push(mail);
+    const warn = async (at: Date) => {
+      mails.length = 0;
+      await warnOfHiddenMail({ table, tell }, at);
+      return mails.filter(({ text }) => text.includes('Mika')).map(({ to }) => to);
+    };
+    return { ...made, mika, mails, warn };
+  }
+  /** Each of these goes through the one list there is: it begins empty. */
+  beforeEach(async () => {
+    for (const { pk, sk } of await table.all<{ pk: string; sk: string }>({ pk: 'D#HIDDEN' })) await table.delete({ pk, sk });
+  });
+
+  test('ninety days unless the organisation says otherwise: a week before, each administrator is told once, with the day', async () => {
+    const { boss, mika, mails, warn } = await left();
+    expect((await readAddonUser(table, boss, mika.member, NOW)).hiddenMailKeptUntil).toBe('2026-05-30T09:00:00.000Z');
+    expect(await warn(later(83 * DAY - 1))).toEqual([]);
+    expect((await warn(later(83 * DAY))).sort()).toEqual(['boss@example.com', 'second@example.com']);
+    expect(mails[0]?.text).toContain('Mika <mika@example.com>: deactivated / 無効化 2026-03-01, kept until / 保存期限 2026-05-30');
+    for (const days of [84, 90, 400]) expect(await warn(later(days * DAY))).toEqual([]);
+  });
+
+  test('told late, or after the days were made fewer: the day named is a week off all the same', async () => {
+    const { boss, mails, warn, viewerOf } = await left();
+    await patchTenant(table, boss, { mailPolicy: { hiddenMailDays: 30 } }, NOW.toISOString());
+    expect((await viewerOf(boss.member)).organisation.mailPolicy?.hiddenMailDays).toBe(30);
+    expect(await warn(later(40 * DAY))).toHaveLength(2);
+    expect(mails[0]?.text).toContain('保存期限 2026-04-17');
+  });
+
+  test('a lock holds the mail: nothing is said until it is gone', async () => {
+    const { boss, mika, warn } = await left();
+    await lock(boss, mika, { expiresAt: later(100 * DAY).toISOString() }, later(1));
+    expect(await warn(later(99 * DAY))).toEqual([]);
+    expect(await warn(later(100 * DAY))).toHaveLength(2);
+  });
+
+  test('who came back is off the list; who leaves again has all the days again', async () => {
+    const { boss, mika, warn } = await left();
+    await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(50 * DAY));
+    expect(await warn(later(85 * DAY))).toEqual([]);
+    await patchMember(table, boss, profiles, mika.member, { status: 'deactivated' }, later(86 * DAY));
+    expect(await warn(later(168 * DAY))).toEqual([]);
+    expect(await warn(later(169 * DAY))).toHaveLength(2);
+  });
+
+  test('an organisation that cannot be told keeps no other from being told', async () => {
+    const [one, other] = [await left(), await left()];
+    const mails: string[] = [];
+    const deaf = [one.tenant, other.tenant].sort()[0];
+    await table.update(tenantKey(deaf as typeof one.tenant), {
+      update: 'SET #name = :deaf',
+      names: { '#name': 'name' },
+      values: { ':deaf': 'Deaf' },
+    });
+    const tell = async ({ to, text }: { to: string; text: string }) => {
+      if (text.includes('Deaf')) throw new Error('no such mailbox');
+      mails.push(to);
+    };
+    await expect(warnOfHiddenMail({ table, tell }, later(83 * DAY))).rejects.toThrow('no such mailbox');
+    expect(mails.sort()).toEqual(['boss@example.com', 'second@example.com']);
+  });
+
+  test('who never had a mailbox has nothing hidden; a mail that could not be sent is sent the next day', async () => {
+    const { boss, join, warn } = await left();
+    const idle = await join('Mikael');
+    await patchMember(table, boss, profiles, idle.member, { status: 'deactivated' }, NOW);
+    const refuse = async () => {
+      throw new Error('the mail service is away');
+    };
+    await expect(warnOfHiddenMail({ table, tell: refuse }, later(83 * DAY))).rejects.toThrow('away');
+    const mails: { text: string }[] = [];
+    await warnOfHiddenMail({ table, tell: async (mail) => void mails.push(mail) }, later(84 * DAY));
+    expect(mails.map(({ text }) => [/Mika </.test(text), /Mikael/.test(text)])).toEqual([
+      [true, false],
+      [true, false],
+    ]);
+    expect(await warn(later(85 * DAY))).toEqual([]);
   });
 });
