@@ -70,6 +70,15 @@ export const CODES_PER_HOUR = 10;
 /** Addresses of one record; with its other keys they must fit one DynamoDB transaction of 100 writes. */
 export const MAX_RECORD_ADDRESSES = 10;
 
+/** Detached addresses a record remembers; their mail is taken off it within minutes. */
+export const MAX_DETACHED_ADDRESSES = 20;
+
+/** Mails looked at in one run when a record's addresses changed: about a second's work. */
+export const BACKFILL_PAGE_MAILS = 200;
+
+/** Mails of a record that one page of a search, or a count, looks at: those the viewer may see, about a megabyte. */
+export const MAX_SEARCHED_MAILS = 1000;
+
 /** Custom fields of one record, and characters of one value: an item stays far below DynamoDB's 400 KB. */
 export const MAX_CUSTOM_FIELDS = 50;
 export const MAX_FIELD_CHARS = 2000;

@@ -29,6 +29,7 @@ export const vaultOf = /* @__PURE__ */ perTenant((tenant) => new Vault(kms(), ta
 export const outbound = /* @__PURE__ */ once(() => new Outbound(new SESClient({}), setting('MAIL_SENDER'), setting('MAIL_DOMAIN')));
 export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('inbound')));
 export const pollsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('polls')));
+export const backfillsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backfills')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
 
 /** A setting of the deployment. */

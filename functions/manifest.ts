@@ -30,6 +30,8 @@ export const resources = {
   imports: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
   /** Mailboxes to look into. Visible again no sooner than that: the timetable has long come round. */
   polls: { kind: 'queue', visibility: 1800, maxReceives: 3, promise: 300 },
+  /** Records whose mail is to follow their addresses. */
+  backfills: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
   /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
   arrivals: { kind: 'topic', queue: 'inbound' },
 } as const satisfies Record<string, Resource>;
@@ -113,6 +115,7 @@ export const functions = {
       { on: 'inbound', actions: ['SendMessage'] },
       { on: 'imports', actions: ['SendMessage'] },
       { on: 'polls', actions: ['SendMessage'] },
+      { on: 'backfills', actions: ['SendMessage'] },
     ],
     sendsMail: true,
     threads: [parseThread],
@@ -151,6 +154,7 @@ export const functions = {
     uses: [
       { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem'], prefixes: ['T#*', 'A#*', 'X#*'] },
       { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
+      { on: 'backfills', actions: ['SendMessage'] },
     ],
     threads: [parseThread],
   },
@@ -186,6 +190,21 @@ export const functions = {
       { on: 'table', actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
       { on: 'mail', actions: ['GetObject', 'PutObject'], prefixes: ['t/*'] },
       { on: 'imports', actions: ['SendMessage'] },
+      { on: 'backfills', actions: ['SendMessage'] },
+    ],
+  },
+  'run-backfill': {
+    entry: 'functions/run-backfill/handler.ts',
+    trigger: { kind: 'queue', queue: 'backfills', batchSize: 10, maxConcurrency: 5 },
+    timeout: 60,
+    memory: 512,
+    uses: [
+      {
+        on: 'table',
+        actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'],
+        prefixes: ['T#*'],
+      },
+      { on: 'backfills', actions: ['SendMessage'] },
     ],
   },
   'plan-polls': {
@@ -263,6 +282,7 @@ export const environmentNames = {
   inbound: 'INBOUND_QUEUE_URL',
   imports: 'IMPORTS_QUEUE_URL',
   polls: 'POLLS_QUEUE_URL',
+  backfills: 'BACKFILLS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',
 } as const satisfies Record<ResourceName, string>;
 

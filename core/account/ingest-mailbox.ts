@@ -4,6 +4,7 @@ import type { Mailroom } from '../dropbox/ingest.ts';
 import { recipientsOf } from '../dropbox/recipients.ts';
 import { sweepLater } from '../dropbox/sweep-store.ts';
 import { stableId } from '../ids.ts';
+import { MAX_MATCHED_ADDRESSES } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Parcel } from '../message/delivery.ts';
@@ -23,7 +24,11 @@ import { fixReceivedAt, type SeenOutcome, settleSeen } from './seen-mail-store.t
 const NOT_KEPT_DAYS = 1;
 
 type Case = { delivery: MailboxDelivery; mail: ParsedMail; raw: Uint8Array; owner: Viewer; account?: MailAccount };
-type Ties = { direction: Copy['direction']; ties: AddressLink[] };
+type Ties = {
+  direction: Copy['direction'];
+  ties: AddressLink[] /** Whom it was exchanged with, as far as mail is tied by them. */;
+  by: string[];
+};
 
 /**
  * Files one mail fetched from a member's mailbox: on the leads and contacts it was exchanged with (ASC-1), and in its owner's
@@ -44,7 +49,7 @@ export async function ingestMailbox(room: Mailroom, delivery: MailboxDelivery, r
   });
 
   const found: Case = { delivery, mail, raw, owner, account };
-  const { direction, ties } = await tiesOf(room, found);
+  const { direction, ties, by } = await tiesOf(room, found);
   const message = messageIdOf(delivery.tenant, mail, raw);
   const parcel = parcelOf(delivery);
   const rawOwner = { tenant: delivery.tenant, member: delivery.member, message };
@@ -64,11 +69,13 @@ export async function ingestMailbox(room: Mailroom, delivery: MailboxDelivery, r
     thread: threadOf(delivery.tenant, mail, message),
     ties,
     creations: [],
+    findableBy: by,
     mayTie: (link) => mayRead(owner, link),
     // The ledger tells of it, once it is done.
     tell: async () => {},
   });
   if (!filed.usesRaw) await sweepLater(room.table, parcel, [rawOwner]);
+  await lookAgain(room, owner, by, filed.copy);
   if (replayOf) await settleReplay(room.table, delivery.tenant, delivery.member, replayOf);
   return settle(room, delivery, filed.outcome === 'duplicate' ? 'duplicate' : 'filed', message);
 }
@@ -150,15 +157,34 @@ async function tiesOf(room: Mailroom, { mail, owner, account }: Case): Promise<T
     matched.map(({ address }) => address).filter((address) => !known.has(address)),
   );
   for (const match of missing) known.set(match.address, match);
-  const links = matched.flatMap(({ address }) => {
-    const match = known.get(address);
-    return match && match.members.length === 0 ? match.records.filter((link) => mayRead(owner, link)) : [];
-  });
-  return { direction, ties: [...new Map(links.map((link) => [link.record, link])).values()] };
+  const by = matched.flatMap(({ address }) => known.get(address) ?? []).filter(({ members }) => members.length === 0);
+  const links = by.flatMap(({ records }) => records.filter((link) => mayRead(owner, link)));
+  return { direction, ties: [...new Map(links.map((link) => [link.record, link])).values()], by: by.map(({ address }) => address) };
+}
+
+/**
+ * Looks at the addresses once more when all is filed: a record that came to have one meanwhile, or was parted from it, may have been
+ * looked for mail before this one could be found. Whoever changed an address did so before looking for mail, so one of the two sees
+ * the other (R-9). One consistent query an address, and hardly ever more.
+ */
+async function lookAgain(room: Mailroom, owner: Viewer, by: string[], copy: Copy): Promise<void> {
+  const others = (copy.counterparts ?? []).slice(0, MAX_MATCHED_ADDRESSES);
+  const matches = await matchAll(room, owner, [...by, ...others], { consistent: true });
+  const have = new Set(copy.records.map(({ id }) => id));
+  const come = matches
+    .filter(({ address, members }) => by.includes(address) && members.length === 0)
+    .flatMap(({ records }) => records.filter((link) => mayRead(owner, link) && !have.has(link.record)));
+  const linked = new Set(matches.flatMap(({ records }) => records.map(({ record }) => record)));
+  const isWhole = copy.counterparts !== undefined && copy.counterparts.length <= MAX_MATCHED_ADDRESSES;
+  const gone = isWhole ? [...have].filter((record) => !linked.has(record)) : [];
+  const { message, member, receivedAt } = copy;
+  for (const record of new Set([...come.map((link) => link.record), ...gone])) {
+    await room.backfills.send({ backfill: { tenant: owner.tenant, record, mail: { message, member, receivedAt } } });
+  }
 }
 
 /** From has one address nearly always; several are looked up, but a mail cannot make us look up a thousand. */
 const MAX_SENDERS_LOOKED_UP = 5;
 
-const matchAll = ({ table }: Mailroom, { tenant }: Viewer, addresses: string[]) =>
-  Promise.all([...new Set(addresses)].map((address) => matchAddress(table, tenant, address)));
+const matchAll = ({ table }: Mailroom, { tenant }: Viewer, addresses: string[], options?: { consistent: boolean }) =>
+  Promise.all([...new Set(addresses)].map((address) => matchAddress(table, tenant, address, options)));

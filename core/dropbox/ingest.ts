@@ -1,6 +1,7 @@
 import { stableId, type TenantId } from '../ids.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
+import type { BackfillJob } from '../message/backfill.ts';
 import type { Delivery } from '../message/delivery.ts';
 import { fileMail } from '../message/file-mail.ts';
 import { messageIdOf, threadOf } from '../message/identity.ts';
@@ -23,6 +24,8 @@ export type Mailroom = {
   mailDomain: string;
   readRaw: (key: string) => Promise<Uint8Array | undefined>;
   readMail: (raw: Uint8Array) => Promise<ParsedMail | undefined>;
+  /** Where word is left that a record's mail is to be looked at again. */
+  backfills: { send: (job: BackfillJob) => Promise<void> };
 };
 
 /** What became of a delivery for one of its recipients. */
@@ -125,6 +128,7 @@ async function takeIn(room: Mailroom, found: Case): Promise<Omit<Settled, 'recip
     message,
     thread,
     ...plan,
+    onCreated: (record) => room.backfills.send({ backfill: { tenant: dropbox.tenant, record } }),
     tell: ({ outcome, ...told }) =>
       putActivity(room.table, dropbox.tenant, dropbox.member, {
         ...activityOf(found),
@@ -134,7 +138,7 @@ async function takeIn(room: Mailroom, found: Case): Promise<Omit<Settled, 'recip
       }),
   });
   if (held) await settleReplay(room.table, dropbox.tenant, dropbox.member, held);
-  return { ...filed, owner: ownerOf(found) };
+  return { outcome: filed.outcome, usesRaw: filed.usesRaw, owner: ownerOf(found) };
 }
 
 /** Holds the mail; the first word on a delivery stands, so that a late redelivery does not bring back what was discarded. */

@@ -7,6 +7,7 @@ import type { Table } from '../table/client.ts';
 import type { Channel } from '../table/keys.ts';
 import { counterpartsOf, namedInEntry, seriesOf } from './counterpart.ts';
 import type { Parcel } from './delivery.ts';
+import { putFindable } from './findable-store.ts';
 import type { Copy, Message, TimelineEntry } from './message.ts';
 import { holderMark, joinThread, noteHolder, putCopy, putMessage, putOwnMail, putTimelineEntry, readCopy } from './message-store.ts';
 import type { ParsedMail } from './parsed-mail.ts';
@@ -29,6 +30,10 @@ export type Filing = {
   creations: Creation[];
   /** Whether the owner may read a record that somebody else came first in making. */
   mayTie: (link: AddressLink) => boolean;
+  /** Addresses by which a record that comes to have them finds the mail: of a mailbox's mail those it would be tied by. */
+  findableBy?: string[];
+  /** Leaves word that a record was made, whose earlier mail is to be pulled in, before the copy settles it. */
+  onCreated?: (record: string) => Promise<void>;
   /** Tells the owner what became of it, before the copy settles it: once told twice is once, too. */
   tell: (told: Told) => Promise<void>;
 };
@@ -36,7 +41,7 @@ export type Filing = {
 export type Outcome = 'filed' | 'created' | 'duplicate';
 export type Told = { outcome: Outcome; message: string; records?: (RecordRef & { created: boolean })[]; attachmentsOmitted?: true };
 type RecordRef = { module: string; id: string };
-type Filed = { outcome: Outcome; usesRaw: boolean };
+type Filed = { outcome: Outcome; usesRaw: boolean; copy: Copy };
 
 /**
  * Files a mail, each step idempotent, keys from content alone: the message, which fixes the time of receipt, its thread, the
@@ -74,6 +79,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
 
   const outcome = records.some(({ created }) => created) ? 'created' : 'filed';
   await filing.tell({ outcome, message, records, attachmentsOmitted });
+  await putFindable(table, tenant, { message, member: owner, channel, receivedAt: stored.receivedAt }, filing.findableBy ?? []);
   const copy = await putCopy(table, tenant, {
     message,
     member: owner,
@@ -86,7 +92,7 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
   });
   if (copy.delivery !== delivery.id) return settledBefore(table, filing, stored, copy);
   await showOn(table, filing, copy);
-  return { outcome, usesRaw: stored.rawKey === delivery.rawKey };
+  return { outcome, usesRaw: stored.rawKey === delivery.rawKey, copy };
 }
 
 /**
@@ -97,9 +103,9 @@ async function settledBefore(table: Table, filing: Filing, stored: Message, copy
   const { delivery, message } = filing;
   await showOn(table, filing, copy);
   const usesRaw = stored.rawKey === delivery.rawKey;
-  if (copy.delivery === delivery.id) return { outcome: 'filed', usesRaw };
+  if (copy.delivery === delivery.id) return { outcome: 'filed', usesRaw, copy };
   await filing.tell({ outcome: 'duplicate', message });
-  return { outcome: 'duplicate', usesRaw };
+  return { outcome: 'duplicate', usesRaw, copy };
 }
 
 /**
@@ -112,12 +118,18 @@ async function showOn(table: Table, filing: Filing, copy: Copy): Promise<void> {
   if (copy.channel === 'mailbox') await putOwnMail(table, filing.tenant, { ...entry, ...ownRow(copy) });
 }
 
-async function createRecords(table: Table, { tenant, owner, message, creations }: Filing, receivedAt: string): Promise<AddressLink[]> {
+async function createRecords(
+  table: Table,
+  { tenant, owner, message, creations, onCreated }: Filing,
+  receivedAt: string,
+): Promise<AddressLink[]> {
   const made: AddressLink[] = [];
   for (const { module, recipient, possibleDuplicateOf } of creations) {
     const { address, name } = recipient;
     const id = stableId(receivedAt, message, module, address);
-    made.push(await createFromMail(table, { tenant, module, id, address, name, owner, message, at: receivedAt, possibleDuplicateOf }));
+    const link = await createFromMail(table, { tenant, module, id, address, name, owner, message, at: receivedAt, possibleDuplicateOf });
+    if (link.createdBy === message) await onCreated?.(link.record);
+    made.push(link);
   }
   return made;
 }
@@ -125,8 +137,10 @@ async function createRecords(table: Table, { tenant, owner, message, creations }
 /** Records named beside a mail in its owner's list; one that is tied to more of them shows all when it is opened. */
 const MAX_SHOWN_RECORDS = 3;
 
+export const shownRecords = (records: Copy['records']) => records.slice(0, MAX_SHOWN_RECORDS);
+
 const ownRow = ({ records, counterparts }: Copy) => ({
-  records: records.slice(0, MAX_SHOWN_RECORDS),
+  records: shownRecords(records),
   counterparts: counterparts?.slice(0, MAX_MATCHED_ADDRESSES),
 });
 

@@ -28,6 +28,8 @@ export type Copy = {
   records: { module: string; id: string }[];
   /** Addresses of the other side (`counterpartsOf`); absent on copies filed before they were noted. */
   counterparts?: string[];
+  /** How often its records were changed since it was filed. */
+  turn?: number;
 };
 
 /** An entry of a record's timeline: all that a list shows, within the kilobyte that one write unit pays for. */

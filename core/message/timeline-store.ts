@@ -1,4 +1,5 @@
 import type { TenantId } from '../ids.ts';
+import { MAX_SEARCHED_MAILS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
@@ -17,23 +18,51 @@ type Positioned = TimelineEntry & { position: string };
 /**
  * A page of a record's mail that the viewer may see, newest receipt first (R-34). The record itself must be readable;
  * the caller looks. Only the series that the viewer may see are read and merged, so hidden mail costs nothing and shows in no
- * count, no gap and no time (R-42). `after` is the position of the last row before.
+ * count, no gap and no time (R-42). `after` is the position of the last row before. With `matches` a page looks at no more than
+ * MAX_SEARCHED_MAILS visible rows: it may be short, or empty, and go on.
  */
 export async function listTimeline(
   table: Table,
   viewer: Viewer,
   record: string,
-  page: { limit: number; after?: string },
+  page: { limit: number; after?: string; matches?: Matches },
 ): Promise<Page<TimelineEntry>> {
+  const { limit, after, matches = () => true } = page;
   const open = await openSeries(table, viewer, record);
-  const entries = await mergePage(
-    open.map((one) => new Source(table, viewer, record, one, page.after)),
-    viewer.member,
-    page.limit + 1,
-  );
-  if (entries.length <= page.limit) return { items: entries };
-  return { items: entries.slice(0, page.limit), next: entries[page.limit - 1]?.position };
+  const sources = open.map((one) => new Source(table, viewer, record, one, after));
+  const items: Positioned[] = [];
+  let looked = 0;
+  let last: string | undefined;
+  for await (const row of merged(sources, viewer.member, page.matches ? SEARCHED_AT_ONCE : limit + 1)) {
+    if (looked++ === MAX_SEARCHED_MAILS) return { items, next: last };
+    last = row.position;
+    if (!matches(row)) continue;
+    if (items.length === limit) return { items, next: items.at(-1)?.position };
+    items.push(row);
+  }
+  return { items };
 }
+
+/** How many of a record's mails that the viewer may see match, of the newest MAX_SEARCHED_MAILS of them. */
+export async function countTimeline(
+  table: Table,
+  viewer: Viewer,
+  record: string,
+  matches: Matches,
+): Promise<{ count: number; atLeast: boolean }> {
+  const sources = (await openSeries(table, viewer, record)).map((one) => new Source(table, viewer, record, one, undefined));
+  let [looked, count] = [0, 0];
+  for await (const row of merged(sources, viewer.member, SEARCHED_AT_ONCE)) {
+    if (looked++ === MAX_SEARCHED_MAILS) return { count, atLeast: true };
+    if (matches(row)) count++;
+  }
+  return { count, atLeast: false };
+}
+
+type Matches = (entry: TimelineEntry) => boolean;
+
+/** Rows of one series read at once when many are looked through. */
+const SEARCHED_AT_ONCE = 250;
 
 /** What others may see of each owner, as set now. */
 export async function ownerSettings(table: Table, viewer: Viewer, owners: string[]): Promise<Map<string, OwnerSettings>> {
@@ -128,25 +157,24 @@ class Source {
 }
 
 /**
- * The next rows of all series together, `limit` of them unless there are no more. A mail that several hold, or that came in two
- * ways, stands at one position and shows once, as the viewer's own if it is.
+ * The rows of all series together, newest first; so many of one series at most are read at once. A mail that several hold, or that
+ * came in two ways, stands at one position and shows once, as the viewer's own if it is.
  */
-async function mergePage(sources: Source[], self: string, limit: number): Promise<Positioned[]> {
-  const rows: Positioned[] = [];
-  let bite = Math.min(limit, Math.ceil(limit / Math.max(1, sources.length)) + SPARE_ROWS);
+async function* merged(sources: Source[], self: string, most: number): AsyncGenerator<Positioned> {
+  let bite = Math.min(most, Math.ceil(most / Math.max(1, sources.length)) + SPARE_ROWS);
   for (;;) {
     // The next row is certain only when each series that goes on has shown where.
     const unread = sources.filter(({ ready, more }) => more && ready.length === 0);
     if (unread.length > 0) {
       await Promise.all(unread.map((source) => source.read(bite)));
-      bite = Math.min(limit, bite * 2);
+      bite = Math.min(most, bite * 2);
       continue;
     }
     const heads = sources.flatMap(({ ready }) => ready[0] ?? []);
     const next = heads.reduce<Positioned | undefined>((best, head) => (best && best.position >= head.position ? best : head), undefined);
-    if (!next || rows.length === limit) return rows;
+    if (!next) return;
     const same = sources.filter(({ ready }) => ready[0]?.position === next.position).map(({ ready }) => ready.shift() as Positioned);
-    rows.push(same.find(({ owner }) => owner === self) ?? next);
+    yield same.find(({ owner }) => owner === self) ?? next;
   }
 }
 

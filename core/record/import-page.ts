@@ -6,7 +6,7 @@ import { readViewer } from '../tenant/tenant-store.ts';
 import { CSV, type Import, type ImportedLine, type ImportJob, sourceKey } from './import.ts';
 import { type Body, csvReader, decodeSource, jsonBody, rowsOf, type SourceRow } from './import-rows.ts';
 import { closePage, endImport, type ImportRoom, readImport, writeReport } from './import-store.ts';
-import { moduleRow, parentField } from './module.ts';
+import { hasAddresses, moduleRow, parentField } from './module.ts';
 import { type RecordInput, recordInput } from './record.ts';
 import { createRecord } from './record-store.ts';
 
@@ -14,8 +14,8 @@ import { createRecord } from './record-store.ts';
 const LINES_AT_ONCE = 10;
 
 /**
- * Does one page of an import: records, then the page's report, then the marker that opens the next page, then word to the
- * next worker. Ids come from the import and the line, so that a page done twice, or by two at once, is done once.
+ * Does one page of an import: records, then the page's report, then word that their earlier mail is to be pulled in, then the marker
+ * that opens the next page, then word to the next worker. Ids come from the import and the line, so that a page done twice, or by two at once, is done once.
  */
 export async function importPage(room: ImportRoom, tenant: TenantId, id: string, page: number, now: Date): Promise<void> {
   const job = await readImport(room.table, tenant, id);
@@ -34,6 +34,10 @@ export async function importPage(room: ImportRoom, tenant: TenantId, id: string,
   const { rows, hasMore } = take(rowsOf(job.type, source, job.at), room.pageLines ?? IMPORT_PAGE_LINES);
   const lines = await importRows(room, viewer, job, rows, bodyReader(job, source));
   await writeReport(room.bucket, tenant, id, page, lines);
+  if (hasAddresses(job.module)) {
+    const made = lines.flatMap(({ outcome, id: record }) => (outcome === 'created' && record ? record : []));
+    await room.backfills.sendAll(made.map((record) => ({ backfill: { tenant, record } })));
+  }
   const after = afterPage(job, lines, rows, hasMore, now);
   await closePage(room.table, tenant, job, after);
   if (after.state === 'running') await tellNext(room, tenant, after);

@@ -18,6 +18,8 @@ export type ImportRoom = {
   table: Table;
   bucket: MailBucket;
   queue: JobQueue;
+  /** Where word is left of records whose earlier mail is to be pulled in. */
+  backfills: Pick<JobQueue, 'sendAll'>;
   /** Lines of a page when not IMPORT_PAGE_LINES. */
   pageLines?: number;
 };
@@ -27,7 +29,7 @@ export type ImportRoom = {
  * Throws 403 `no-permission`, 422 `not-utf-8`, `bad-header`, `empty-import`, `too-many-lines`.
  */
 export async function startImport(
-  { table, bucket, queue }: ImportRoom,
+  { table, bucket, queue }: Pick<ImportRoom, 'table' | 'bucket' | 'queue'>,
   viewer: Viewer,
   module: Module,
   given: { id: string; type: ImportType; bytes: Uint8Array; now: Date },

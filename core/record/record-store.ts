@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { auditEntry } from '../audit/audit-store.ts';
 import { conflict, forbidden, invalid, type Problem, stale } from '../errors.ts';
 import { ID, type TenantId } from '../ids.ts';
-import { MAX_RECORDS_PER_ADDRESS } from '../limits.ts';
+import { MAX_DETACHED_ADDRESSES, MAX_RECORD_ADDRESSES, MAX_RECORDS_PER_ADDRESS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { type Item, isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
 import { childKey, memberKey, moduleKey, recordKey, wordKey } from '../table/keys.ts';
@@ -11,6 +11,7 @@ import { type AddressLink, type Claim, claimants, join, leave, matchAddress, rea
 import { displayName, parseDisplayName } from './display-name.ts';
 import { type Module, moduleRow } from './module.ts';
 import {
+  type AddressPast,
   type CreatedBy,
   type CustomValue,
   customFits,
@@ -92,7 +93,7 @@ export async function createRecord(
  * Changes a record: `patch` names what changes. Addresses, words, links and the audit follow in the same transaction.
  * Throws 404, 403 `no-permission`, 412 `stale` when `ifMatch` is not its version, and all that `createRecord` throws.
  */
-export async function updateRecord(
+export function updateRecord(
   table: Table,
   viewer: Viewer,
   module: Module,
@@ -100,9 +101,43 @@ export async function updateRecord(
   patch: RecordPatch,
   how: { now: Date; ifMatch?: number },
 ): Promise<StoredRecord> {
+  return updateBy(table, viewer, module, id, patch, () => patch.addresses && { listed: patch.addresses, detach: patch.detach }, how);
+}
+
+/**
+ * Detaches one address: the record does not have it any longer, nor the mail that was tied to it through that address alone (R-9).
+ * Of an address the record does not have it changes nothing. Throws 404, 403 `no-permission`, 412 `stale`.
+ */
+export function detachAddress(
+  table: Table,
+  viewer: Viewer,
+  module: Module,
+  id: string,
+  address: string,
+  how: { now: Date; ifMatch?: number },
+): Promise<StoredRecord> {
+  const without = ({ addresses, history }: StoredRecord): Addressing => ({
+    listed: addresses.filter((other) => other !== address && !history?.[other]?.formerSince),
+    detachOne: address,
+  });
+  return updateBy(table, viewer, module, id, {}, without, how);
+}
+
+/** The addresses a record is to list; the others it had stay as former ones, but for what is detached. */
+type Addressing = { listed: string[]; detach?: boolean; detachOne?: string };
+
+async function updateBy(
+  table: Table,
+  viewer: Viewer,
+  module: Module,
+  id: string,
+  patch: RecordPatch,
+  addressing: (before: StoredRecord) => Addressing | undefined,
+  how: { now: Date; ifMatch?: number },
+): Promise<StoredRecord> {
   for (let attempt = 1; attempt <= TRIES; attempt++) {
     const before = await findEditable(table, viewer, module, id, how.ifMatch);
-    const after = patched(before, patch, how.now);
+    const after = patched(before, patch, addressing(before), how.now);
     if (after === before) return before;
     if (!isDeepStrictEqual(parentOf(before), parentOf(after))) await requireReadableParent(table, viewer, after);
 
@@ -220,6 +255,7 @@ function newRecord(
     ...named(input),
     addresses: input.addresses ?? [],
     owner: input.ownerId ?? creator,
+    ...(input.addresses?.length ? { history: Object.fromEntries(input.addresses.map((one) => [one, { version: 1, since: at }])) } : {}),
     fields: present(fieldsOf(module, input)),
     custom: input.custom ?? {},
     createdAt: at,
@@ -230,11 +266,11 @@ function newRecord(
 }
 
 /** The record after the patch; the very same object when nothing is changed by it. */
-function patched(before: StoredRecord, patch: RecordPatch, now: Date): StoredRecord {
+function patched(before: StoredRecord, patch: RecordPatch, addressing: Addressing | undefined, now: Date): StoredRecord {
   const changed: StoredRecord = {
     ...before,
     ...(patch.name || patch.title ? named(patch) : {}),
-    addresses: patch.addresses ?? before.addresses,
+    ...(addressing ? readdressed(before, addressing, now.toISOString()) : {}),
     owner: patch.ownerId ?? before.owner,
     fields: present({ ...before.fields, ...fieldsOf(before.module, patch) }),
     custom: present({ ...before.custom, ...patch.custom }) as Record<string, CustomValue>,
@@ -244,6 +280,43 @@ function patched(before: StoredRecord, patch: RecordPatch, now: Date): StoredRec
     throw invalid('too-many-custom-fields', `A record has ${customLimit}. Set some to null to remove them.`);
   }
   return { ...changed, updatedAt: now.toISOString(), version: before.version + 1 };
+}
+
+/** R-9: an address that leaves the list stays behind it as a former one, with its mail, unless it is detached. */
+function readdressed(
+  before: StoredRecord,
+  { listed, detach, detachOne }: Addressing,
+  at: string,
+): Pick<StoredRecord, 'addresses' | 'history'> {
+  const left = without(before.addresses, listed);
+  const former = detach ? [] : left.filter((address) => address !== detachOne);
+  const addresses = [...listed, ...former];
+  if (addresses.length > MAX_RECORD_ADDRESSES) {
+    throw invalid(
+      'too-many-addresses',
+      `A record has at most ${MAX_RECORD_ADDRESSES} addresses, former ones included. Detach some: DELETE .../addresses/{address}.`,
+      { addresses },
+    );
+  }
+  const history: Record<string, AddressPast> = { ...before.history };
+  const version = before.version + 1;
+  for (const address of without(listed, before.addresses)) history[address] = { version, since: at };
+  for (const address of listed) {
+    if (history[address]?.formerSince) history[address] = { version: history[address].version, since: history[address].since };
+  }
+  for (const address of former) {
+    const past = history[address] ?? { version: 0, since: before.createdAt };
+    history[address] = { ...past, formerSince: past.formerSince ?? at };
+  }
+  for (const address of without(left, former)) history[address] = { since: before.createdAt, ...history[address], version, detachedAt: at };
+  return { addresses, ...(Object.keys(history).length > 0 ? { history: remembered(history, addresses) } : {}) };
+}
+
+/** Without those that were detached longest ago. */
+function remembered(history: Record<string, AddressPast>, addresses: string[]): Record<string, AddressPast> {
+  const detached = without(Object.keys(history), addresses).sort((a, b) => (history[b]?.version ?? 0) - (history[a]?.version ?? 0));
+  const forgotten = detached.slice(MAX_DETACHED_ADDRESSES);
+  return Object.fromEntries(Object.entries(history).filter(([address]) => !forgotten.includes(address)));
 }
 
 const named = ({ name, title }: Pick<RecordInput, 'name' | 'title'>): Pick<StoredRecord, 'name' | 'person'> =>

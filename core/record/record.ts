@@ -19,6 +19,12 @@ export type RecordRef = { module: Module; id: string };
 /** How a record came to be: by whom through the API, out of which mail, or by which import. */
 export type CreatedBy = { way: 'api' | 'import' | 'mail'; memberId?: string; messageId?: string; importId?: string };
 
+/**
+ * What became of an address (R-9). One that leaves the record's list stays as a former one, whose mail is still listed and tied,
+ * until it is detached. `version`: the record's, when the address was last attached or detached; mail follows it.
+ */
+export type AddressPast = { version: number; since: string; formerSince?: string; detachedAt?: string };
+
 /** A lead, contact or deal as it is stored. */
 export type StoredRecord = {
   id: string;
@@ -26,8 +32,10 @@ export type StoredRecord = {
   /** As lists show it: the name of a person, the title of a deal. */
   name: string;
   person?: PersonName;
-  /** Normalised; the first is the primary one. Empty for modules without addresses. */
+  /** Normalised; the first is the primary one, former ones come last. Empty for modules without addresses. */
   addresses: string[];
+  /** By address, detached ones too; absent on records from before it was noted. */
+  history?: Record<string, AddressPast>;
   owner: string;
   /** The module's own fields. */
   fields: Record<string, FieldValue>;
@@ -56,7 +64,11 @@ type RecordBody = {
 export type RecordInput = RecordBody & { custom?: Record<string, CustomValue> };
 
 /** Changes to a record, checked by `recordPatch`: what is left out stays, `null` empties a field. */
-export type RecordPatch = RecordBody & { custom?: Record<string, CustomValue | null> };
+export type RecordPatch = RecordBody & {
+  custom?: Record<string, CustomValue | null>;
+  /** What leaves `addresses` is detached, and does not stay as a former address. */
+  detach?: boolean;
+};
 
 const TIDY = /^[^\p{Cc}\p{Cs}]*$/u;
 const line = (max: number) => z.string().trim().min(1).max(max).regex(TIDY, 'must not hold control characters');
@@ -104,6 +116,10 @@ const customPatch = z
 const ownerId = z.string().regex(ID, 'not a member id').meta({ description: 'Member who owns the record; the caller when left out' });
 const allowDuplicate = z.boolean().meta({ description: 'Share an address that another record of this module has already' });
 
+const detach = z.boolean().meta({
+  description: 'Addresses that leave the list are detached at once; else they stay as former ones, whose mail is still listed',
+});
+
 const eachModule = <T>(make: (module: Module) => T) =>
   Object.fromEntries(Object.keys(MODULES).map((module) => [module, make(module as Module)])) as Record<Module, T>;
 
@@ -130,9 +146,20 @@ export const recordPatch = eachModule((module) =>
     ...fieldShape(module, (schema, row) => (isRequired(row) ? schema.optional() : schema.nullable().optional())),
     ownerId: ownerId.optional(),
     custom: customPatch.optional(),
-    ...(hasAddresses(module) ? { allowDuplicate: allowDuplicate.optional() } : {}),
+    ...(hasAddresses(module) ? { allowDuplicate: allowDuplicate.optional(), detach: detach.optional() } : {}),
   }),
 );
+
+const addressHistory = z
+  .array(
+    z.object({
+      address: z.string(),
+      since: z.string(),
+      formerSince: z.string().optional().meta({ description: 'Since when it is a former one; its mail is still listed and tied' }),
+      detachedAt: z.string().optional().meta({ description: 'Its mail is no longer listed; add it to `addresses` to bring it back' }),
+    }),
+  )
+  .meta({ description: 'Since when the record has, or had, which address' });
 
 const reference = z.object({ module: z.string(), id: z.string() });
 
@@ -142,7 +169,11 @@ export const recordReturned = eachModule((module) =>
     id: z.string(),
     module: z.literal(module),
     ...(hasAddresses(module)
-      ? { name: z.object({ first: z.string().optional(), last: z.string(), display: z.string() }), addresses: z.array(z.string()) }
+      ? {
+          name: z.object({ first: z.string().optional(), last: z.string(), display: z.string() }),
+          addresses: z.array(z.string()).meta({ description: 'The primary one first, former ones last' }),
+          addressHistory,
+        }
       : { title: z.string() }),
     ...Object.fromEntries(
       Object.entries(moduleRow(module).fields).map(([name, row]) => {
@@ -195,7 +226,7 @@ export function returned(record: StoredRecord, possibleDuplicateOf?: RecordRef) 
   return {
     id,
     module,
-    ...(hasAddresses(module) ? { name: { ...person, display: name }, addresses } : { title: name }),
+    ...(hasAddresses(module) ? { name: { ...person, display: name }, addresses, addressHistory: historyOf(record) } : { title: name }),
     ...fields,
     ownerId: owner,
     custom,
@@ -205,6 +236,15 @@ export function returned(record: StoredRecord, possibleDuplicateOf?: RecordRef) 
     createdBy,
     possibleDuplicateOf: possibleDuplicateOf && { module: possibleDuplicateOf.module, id: possibleDuplicateOf.id },
   };
+}
+
+/** The history in the order of the addresses, detached ones last. */
+function historyOf({ addresses, history = {} }: StoredRecord) {
+  const detached = Object.keys(history).filter((address) => !addresses.includes(address));
+  return [...addresses, ...detached].flatMap((address) => {
+    const past = history[address];
+    return past ? [{ address, since: past.since, formerSince: past.formerSince, detachedAt: past.detachedAt }] : [];
+  });
 }
 
 function fieldShape(module: Module, finish: (schema: z.ZodType, row: FieldRow) => z.ZodType) {

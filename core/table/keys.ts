@@ -36,6 +36,8 @@ import type { TenantId } from '../ids.ts';
  * |                                 |                         | O#owner#m#group#receivedAt#message|
  * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
  * | address of a record             | T#t#E#address           | R#module#record                   |
+ * | mail with an address            | T#t#F#address           | receivedAt#message#member#m,      |
+ * |                                 |                         | receivedAt#message#member#d#record|
  * | login address of a member       | T#t#E#address           | U                                 |
  * | sending address of a member     | T#t#E#address           | U#member                          |
  * | records of a module             | T#t#L#module            | record (sorts by time)            |
@@ -44,6 +46,7 @@ import type { TenantId } from '../ids.ts';
  * | copy of a message: who holds it | T#t#M#message           | B#member, of a mailbox B#member#m |
  * | message of a thread             | T#t#H#thread            | message                           |
  * | import                          | T#t#J                   | import                            |
+ * | how far a record's mail is pulled in| T#t#R#record        | BACKFILL                          |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`: IAM holds the API to those of its caller's tenant (dynamodb:LeadingKeys).
@@ -129,6 +132,14 @@ export const holderKey = (t: TenantId, record: string, series: Series): Key => (
   sk: seriesName(series),
 });
 export const tickKey = (t: TenantId, record: string, owner: string): Key => ({ pk: holdersPartition(t, record), sk: `${owner}#tick` });
+export const backfillKey = (t: TenantId, record: string): Key => ({ pk: recordPartition(t, record), sk: 'BACKFILL' });
+/** All series of a record's timeline. */
+export const timelinesPrefix = 'O#';
+/** Whose a timeline entry is, and how it came in. */
+export function seriesOfTimelineKey(sk: string): { owner: string; channel: Channel } {
+  const [, owner = '', channel] = sk.split('#');
+  return { owner, channel: channel === CHANNEL.mailbox ? 'mailbox' : 'dropbox' };
+}
 export const timelinePrefix = (series: Series) => `O#${seriesName(series)}#`;
 export const timelineKey = (t: TenantId, record: string, series: Series, receivedAt: string, message: string): Key => ({
   pk: recordPartition(t, record),
@@ -149,6 +160,16 @@ export const senderAddressKey = (t: TenantId, address: string, member: string): 
   sk: `U#${member}`,
 });
 export const memberAddressKey = (t: TenantId, address: string): Key => ({ pk: addressPartition(t, address), sk: 'U' });
+
+export const findablePartition = (t: TenantId, address: string) => `T#${t}#F#${address}`;
+export const findableKey = (
+  t: TenantId,
+  address: string,
+  mail: { receivedAt: string; message: string; member: string; channel: Channel; record?: string },
+): Key => ({
+  pk: findablePartition(t, address),
+  sk: `${mail.receivedAt}#${mail.message}#${mail.member}#${CHANNEL[mail.channel]}${mail.record ? `#${mail.record}` : ''}`,
+});
 
 export const modulePartition = (t: TenantId, module: string) => `T#${t}#L#${module}`;
 export const moduleKey = (t: TenantId, module: string, record: string): Key => ({ pk: modulePartition(t, module), sk: record });

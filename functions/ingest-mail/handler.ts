@@ -8,7 +8,7 @@ import { holdUnprocessed, ingest, ingestHeld, type Mailroom, type Outcome } from
 import { asTenantId } from '../../core/ids.ts';
 import { PARSE_DEADLINE_MS } from '../../core/limits.ts';
 import { parseMail, UnreadableMail } from '../../core/message/parse-mail.ts';
-import { mailBucket, setting, table } from '../connect.ts';
+import { backfillsQueue, mailBucket, setting, table } from '../connect.ts';
 import { errorForLog, log } from '../edge/log.ts';
 import { type Job, queueHandler } from '../edge/queue.ts';
 import { resources } from '../manifest.ts';
@@ -91,6 +91,7 @@ function mailroom(attempt: number): Mailroom {
     mailDomain: setting('MAIL_DOMAIN'),
     readRaw: (key) => mailBucket().read(key),
     readMail: async (raw) => (attempt > PARSE_TRIES ? undefined : readOrGiveUp(raw)),
+    backfills: backfillsQueue(),
   };
 }
 

@@ -4,7 +4,7 @@ import { asTenantId } from '../../core/ids.ts';
 import { importJob } from '../../core/record/import.ts';
 import { importPage } from '../../core/record/import-page.ts';
 import { endImport } from '../../core/record/import-store.ts';
-import { importsQueue, mailBucket, table } from '../connect.ts';
+import { backfillsQueue, importsQueue, mailBucket, table } from '../connect.ts';
 import { errorForLog, log } from '../edge/log.ts';
 import { type Job, queueHandler } from '../edge/queue.ts';
 import { resources } from '../manifest.ts';
@@ -19,7 +19,13 @@ async function runPage({ body, attempt }: Job): Promise<void> {
   const job = importJob.parse(body);
   const tenant = asTenantId(job.tenant);
   try {
-    await importPage({ table: table(), bucket: mailBucket(), queue: importsQueue() }, tenant, job.import, job.page, new Date());
+    await importPage(
+      { table: table(), bucket: mailBucket(), queue: importsQueue(), backfills: backfillsQueue() },
+      tenant,
+      job.import,
+      job.page,
+      new Date(),
+    );
     log.info('page imported', { tenant, import: job.import, page: job.page });
   } catch (error) {
     if (attempt < resources.imports.maxReceives) throw error;

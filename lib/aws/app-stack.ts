@@ -64,6 +64,7 @@ function reachesOf({ table, mail, key }: Storage, { queues, topics }: Queues): R
     inbound: { arn: queues.inbound.queueArn, variable: queues.inbound.queueUrl },
     imports: { arn: queues.imports.queueArn, variable: queues.imports.queueUrl },
     polls: { arn: queues.polls.queueArn, variable: queues.polls.queueUrl },
+    backfills: { arn: queues.backfills.queueArn, variable: queues.backfills.queueUrl },
     arrivals: { arn: topics.arrivals.topicArn, variable: topics.arrivals.topicArn },
   };
 }

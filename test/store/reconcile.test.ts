@@ -44,7 +44,7 @@ const headOf = ({ id, receivedAt, recipients, source }: Delivery) =>
       'X-SES-Spam-Verdict: PASS\r\nX-SES-Virus-Verdict: PASS\r\nAuthentication-Results: amazonses.com; spf=pass; dkim=pass; dmarc=pass\r\n\r\n',
   );
 
-const room = { readRaw: async () => Buffer.from('raw'), mailDomain: MAIL_DOMAIN };
+const room = { readRaw: async () => Buffer.from('raw'), mailDomain: MAIL_DOMAIN, backfills: { send: async () => {} } };
 const takeIn = (one: Delivery) => ingest({ ...room, table, readMail: async () => objects.get(one.rawKey)?.mail }, one);
 
 async function reconcile(now = '2026-03-02T09:00:00.000Z', { page = 1000, pages = Number.POSITIVE_INFINITY } = {}) {

@@ -78,7 +78,13 @@ const config = (endpoint: string, caller = 'host') => ({
   region: REGION,
   credentials: { accessKeyId: caller, secretAccessKey: 'local' },
 });
-const room = (over: Partial<ImportRoom> = {}): ImportRoom => ({ table, bucket, queue: jobs, ...over });
+const room = (over: Partial<ImportRoom> = {}): ImportRoom => ({
+  table,
+  bucket,
+  queue: jobs,
+  backfills: { sendAll: async () => {} },
+  ...over,
+});
 const start = (text: string | Uint8Array, type: typeof CSV | typeof JSON_LINES = CSV, module: Module = 'leads', who = viewer) =>
   startImport(room({ bucket: apiBucket }), who, module, { id: newId(NOW), type, bytes: Buffer.from(text), now: NOW });
 const run = (job: ImportJob, over: Partial<ImportRoom> = {}) => importPage(room(over), tenant, job.import, job.page, NOW);

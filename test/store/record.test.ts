@@ -5,7 +5,7 @@ import type { Viewer } from '../../core/member/viewer.ts';
 import { matchAddress, readClaims } from '../../core/record/address-store.ts';
 import { findByAddress, listChildren, listRecords, searchRecords } from '../../core/record/list-store.ts';
 import type { RecordInput, RecordPatch } from '../../core/record/record.ts';
-import { createFromMail, createRecord, deleteRecord, findRecord, updateRecord } from '../../core/record/record-store.ts';
+import { createFromMail, createRecord, deleteRecord, detachAddress, findRecord, updateRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
 import { auditPartition, memberKey, recordAddressKey } from '../../core/table/keys.ts';
 import { aTenant, viewerOf } from '../core/record/viewers.ts';
@@ -134,6 +134,7 @@ describe('a record that changes', () => {
       name: { first: 'Jane', last: 'Roe' },
       addresses: ['b@example.com', 'c@example.com'],
       ownerId: 'noor',
+      detach: true,
     });
     expect(changed).toMatchObject({ name: 'Jane Roe', owner: 'noor', version: 2 });
     expect(await linked('a@example.com')).toEqual([]);
@@ -202,6 +203,7 @@ describe('a record that changes', () => {
     const changed = await change(record.id, {
       name: { first: 'A1 B1 C1 D1', last: 'E1 F1' },
       addresses: addresses('two.example'),
+      detach: true,
       ownerId: 'noor',
       custom: Object.fromEntries(Object.keys(custom).map((name) => [name, '文'.repeat(90)])),
     });
@@ -209,6 +211,53 @@ describe('a record that changes', () => {
     expect(await problem(change(record.id, { custom: { another: 1 } }))).toMatchObject({ code: 'too-many-custom-fields' });
     await remove(record.id);
     expect(await linked('a0.b0.c0@two.example')).toEqual([]);
+  });
+});
+
+describe('R-9, ASC-3: an address that is changed', () => {
+  const past = (record: StoredRecord, address: string) => record.history?.[address];
+
+  test('stays as a former one: last in the list, found, claimed, and with the day it became one', async () => {
+    const record = await create(lead('old@example.com'));
+    const changed = await change(record.id, { addresses: ['new@example.com'] });
+    expect(changed.addresses).toEqual(['new@example.com', 'old@example.com']);
+    expect(past(changed, 'old@example.com')).toEqual({ version: 1, since: NOW.toISOString(), formerSince: NOW.toISOString() });
+    expect(await linked('old@example.com')).toEqual([record.id]);
+    expect(await problem(create(lead('old@example.com')))).toMatchObject({ code: 'duplicate-address', existing: { id: record.id } });
+    expect((await change(record.id, { addresses: ['newer@example.com'] })).addresses).toEqual([
+      'newer@example.com',
+      'new@example.com',
+      'old@example.com',
+    ]);
+  });
+
+  test('is a present one again when it is listed again', async () => {
+    const record = await create(lead('old@example.com'));
+    await change(record.id, { addresses: ['new@example.com'] });
+    const changed = await change(record.id, { addresses: ['old@example.com', 'new@example.com'] });
+    expect(past(changed, 'old@example.com')).toEqual({ version: 1, since: NOW.toISOString() });
+  });
+
+  test('is free for others once it is detached, which leaves the other former ones as they are', async () => {
+    const record = await create(lead('one@example.com'));
+    await change(record.id, { addresses: ['two@example.com'] });
+    await change(record.id, { addresses: ['three@example.com'] });
+    const detached = await detachAddress(table, mika, 'leads', record.id, 'one@example.com', { now: NOW });
+    expect(detached.addresses).toEqual(['three@example.com', 'two@example.com']);
+    expect(past(detached, 'one@example.com')).toMatchObject({ version: 4, detachedAt: NOW.toISOString() });
+    expect(past(detached, 'two@example.com')?.formerSince).toBe(NOW.toISOString());
+    await create(lead('one@example.com'));
+    expect(await detachAddress(table, mika, 'leads', record.id, 'one@example.com', { now: NOW })).toEqual(detached);
+  });
+
+  test('at most so many, former ones included, and so many detached ones are remembered', async () => {
+    const record = await create(lead('a@example.com'));
+    const many = Array.from({ length: MAX_RECORD_ADDRESSES }, (_, i) => `n${i}@example.com`);
+    expect(await problem(change(record.id, { addresses: many }))).toMatchObject({ code: 'too-many-addresses' });
+    for (let turn = 0; turn < 4; turn++) await change(record.id, { addresses: many.map((one) => `${turn}${one}`), detach: true });
+    const { history } = await findRecord(table, mika, 'leads', record.id);
+    expect(Object.keys(history ?? {})).toHaveLength(MAX_RECORD_ADDRESSES + MAX_DETACHED_ADDRESSES);
+    expect(history?.['a@example.com']).toBeUndefined();
   });
 });
 

@@ -25,6 +25,7 @@ const room = (): Mailroom => ({
   mailDomain: MAIL_DOMAIN,
   readRaw: async (key) => Buffer.from(key),
   readMail: async (raw) => mails.get(Buffer.from(raw).toString()),
+  backfills: { send: async () => {} },
 });
 let minute = 0;
 const nextMinute = () => new Date(Date.UTC(2026, 2, 1, 9, ++minute)).toISOString();

@@ -212,6 +212,7 @@ class Life {
       mailDomain: MAIL_DOMAIN,
       readRaw: async (key) => this.raw.get(key),
       readMail: async (raw) => this.known(raw).parsed,
+      backfills: { send: async () => {} },
     };
   }
 

@@ -54,6 +54,7 @@ export async function runSchedule(store: Store, { seed, crashes }: Schedule): Pr
     mailDomain: MAIL_DOMAIN,
     readRaw: async (key) => (mails.has(key) ? Buffer.from(key) : undefined),
     readMail: async (raw) => mails.get(Buffer.from(raw).toString()),
+    backfills: { send: async () => {} },
   };
   let writes = 0;
   store.onWrite((when) => {

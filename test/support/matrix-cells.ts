@@ -119,6 +119,10 @@ export const cells: Record<string, Cell> = {
   explainVisibility: { thing: 'mail', seen: SEEN.leads },
   listLeadsMessages: { thing: 'lead', seen: SEEN.leads },
   listContactsMessages: { thing: 'contact', seen: SEEN.contacts },
+  countLeadsMessages: { thing: 'lead', seen: SEEN.leads },
+  countContactsMessages: { thing: 'contact', seen: SEEN.contacts },
+  readLeadsBackfill: { thing: 'lead', seen: SEEN.leads },
+  readContactsBackfill: { thing: 'contact', seen: SEEN.contacts },
   // The mails of this world hang on leads, so they are seen by who sees those.
   readMessage: { thing: 'mail', seen: SEEN.leads },
   readThread: { thing: 'mail', seen: SEEN.leads },
@@ -187,6 +191,7 @@ function moduleCells(module: Module): Record<string, Cell> {
       : { body: (n) => ({ name: { last: `New ${n}` } }), refuses },
     [names.read]: record,
     [names.patch]: { ...record, body: (n) => ({ custom: { turn: n } }) },
+    ...(isDeal ? {} : { [names.detach]: { ...record, path: { address: 'nobody@example.com' } } }),
     [names.remove]: { ...record, spends: true },
     [names.import]: { body: () => lines, type: 'text/csv', refuses },
   };

@@ -2,24 +2,30 @@ import { findDropbox } from '../../../core/dropbox/dropbox-store.ts';
 import { notFound, Problem } from '../../../core/errors.ts';
 import { MAX_ANSWER_BYTES, MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
 import { mayUseMailAddOn, type Viewer } from '../../../core/member/viewer.ts';
+import { backfillView } from '../../../core/message/backfill.ts';
+import { readBackfill } from '../../../core/message/backfill-store.ts';
 import { sanitiseHtml } from '../../../core/message/html.ts';
 import type { TimelineEntry } from '../../../core/message/message.ts';
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
 import type { MailAddress } from '../../../core/message/parsed-mail.ts';
-import { listTimeline } from '../../../core/message/timeline-store.ts';
+import { type MailFilter, matcher } from '../../../core/message/search-mail.ts';
+import { countTimeline, listTimeline } from '../../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
 import { findRecord } from '../../../core/record/record-store.ts';
 import { readTick } from '../../../core/sharing/tick-store.ts';
-import { mailBucket, setting, tableOf } from '../../connect.ts';
+import { backfillsQueue, mailBucket, setting, tableOf } from '../../connect.ts';
 import type { Call, Operation } from '../call.ts';
+
+type ListQuery = { limit: number; cursor?: string } & MailFilter;
 
 const recordMail: Record<string, Operation> = Object.fromEntries(
   Object.entries(MODULES)
     .filter(([, row]) => row.addresses)
-    .map(([module, row]) => [
-      `list${row.title}Messages`,
-      (call: Call<{ limit: number; cursor?: string }>) => listMail(module as Module, call),
+    .flatMap(([module, row]): [string, Operation][] => [
+      [`list${row.title}Messages`, (call: Call<ListQuery>) => listMail(module as Module, call)],
+      [`count${row.title}Messages`, (call: Call<MailFilter>) => countMail(module as Module, call)],
+      [`read${row.title}Backfill`, (call: Call) => showBackfill(module as Module, call)],
     ]),
 );
 
@@ -60,13 +66,33 @@ export const messageOperations = {
   },
 } satisfies Record<string, Operation>;
 
-async function listMail(module: Module, { viewer, params, query }: Call<{ limit: number; cursor?: string }>) {
+async function listMail(module: Module, { viewer, params, query }: Call<ListQuery>) {
   const record = await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '');
   const [{ items, next }, shareMail] = await Promise.all([
-    listTimeline(tableOf(viewer.tenant), viewer, record.id, { limit: query.limit, after: query.cursor }),
+    listTimeline(tableOf(viewer.tenant), viewer, record.id, { limit: query.limit, after: query.cursor, matches: matching(query) }),
     mayUseMailAddOn(viewer) ? readTick(tableOf(viewer.tenant), viewer, record.id) : undefined,
   ]);
   return { body: { items: items.map(row), next, shareMail } };
+}
+
+/** Looks at rows as they are shown: a dropbox address that is blotted out cannot be found by guessing at it. */
+function matching({ q, direction, from }: MailFilter): ((entry: TimelineEntry) => boolean) | undefined {
+  if (q === undefined && direction === undefined && from === undefined) return undefined;
+  const matches = matcher({ q, direction, from });
+  return (entry) => matches(row(entry));
+}
+
+async function countMail(module: Module, { viewer, params, query }: Call<MailFilter>) {
+  const record = await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '');
+  return { body: await countTimeline(tableOf(viewer.tenant), viewer, record.id, matching(query) ?? (() => true)) };
+}
+
+/** Word of what is waiting is left again, should it have been lost with whoever was to leave it. */
+async function showBackfill(module: Module, { viewer, params }: Call) {
+  const record = await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '');
+  const body = backfillView(record, await readBackfill(tableOf(viewer.tenant), viewer.tenant, record.id), viewer.member);
+  if (body.state === 'waiting') await backfillsQueue().send({ backfill: { tenant: viewer.tenant, record: record.id } });
+  return { body };
 }
 
 async function show(viewer: Viewer, visible: VisibleMessage) {

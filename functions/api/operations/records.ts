@@ -6,11 +6,11 @@ import { mayRead } from '../../../core/record/access.ts';
 import { type ImportedLine, type ImportType, importView } from '../../../core/record/import.ts';
 import { findImport, listReport, startImport } from '../../../core/record/import-store.ts';
 import { findByAddress, listChildren, listRecords, searchRecords } from '../../../core/record/list-store.ts';
-import { MODULES, type Module, parentField } from '../../../core/record/module.ts';
+import { hasAddresses, MODULES, type Module, parentField } from '../../../core/record/module.ts';
 import { type RecordInput, type RecordPatch, returned, type StoredRecord } from '../../../core/record/record.ts';
-import { createRecord, deleteRecord, findRecord, readRecords, updateRecord } from '../../../core/record/record-store.ts';
+import { createRecord, deleteRecord, detachAddress, findRecord, readRecords, updateRecord } from '../../../core/record/record-store.ts';
 import type { Page } from '../../../core/table/page.ts';
-import { importsQueue, mailBucket, tableOf } from '../../connect.ts';
+import { backfillsQueue, importsQueue, mailBucket, tableOf } from '../../connect.ts';
 import type { Call, Operation, Reply } from '../call.ts';
 import { operationNames } from '../routes/records.ts';
 
@@ -38,13 +38,18 @@ function moduleOperations(module: Module): Record<string, Operation> {
     [names.create]: async ({ viewer, body, now }: Call<never, RecordInput>) => {
       const how = { id: newId(now), now, createdBy: { way: 'api', memberId: viewer.member } } as const;
       const record = await createRecord(tableOf(viewer.tenant), viewer, module, body, how);
+      if (record.addresses.length > 0) await followAddresses(viewer, record);
       const reply = await one(viewer, record);
       return { ...reply, headers: { location: `/v1/${module}/${record.id}` } };
     },
     [names.read]: async ({ viewer, params }: Call) =>
       one(viewer, await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '')),
-    [names.patch]: async ({ viewer, params, body, now, ifMatch }: Call<never, RecordPatch>) =>
-      one(viewer, await updateRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '', body, { now, ifMatch })),
+    [names.patch]: async ({ viewer, params, body, now, ifMatch }: Call<never, RecordPatch>) => {
+      const record = await updateRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '', body, { now, ifMatch });
+      if (body.addresses) await followAddresses(viewer, record);
+      return one(viewer, record);
+    },
+    ...(hasAddresses(module) ? { [names.detach]: (call: Call) => detach(module, call) } : {}),
     [names.remove]: async ({ viewer, params, now, ifMatch }: Call) => {
       await deleteRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '', { now, ifMatch });
       return {};
@@ -56,6 +61,17 @@ function moduleOperations(module: Module): Record<string, Operation> {
     },
   };
 }
+
+async function detach(module: Module, { viewer, params, now, ifMatch }: Call): Promise<Reply> {
+  const address = normaliseAddress(params.address ?? '');
+  if (!address) throw invalid('invalid-address', 'Give a whole mail address, such as hanako@example.com.');
+  const record = await detachAddress(tableOf(viewer.tenant), viewer, module, params.recordId ?? '', address, { now, ifMatch });
+  await followAddresses(viewer, record);
+  return one(viewer, record);
+}
+
+/** Leaves word that the record's mail is to follow its addresses; should it be lost, whoever asks how far it is leaves it again. */
+const followAddresses = ({ tenant }: Viewer, { id }: StoredRecord) => backfillsQueue().send({ backfill: { tenant, record: id } });
 
 async function list(module: Module, viewer: Viewer, query: ListQuery): Promise<Page<StoredRecord>> {
   const parent = parentField(module);

@@ -1,5 +1,8 @@
 import * as z from 'zod';
+import { MAX_SEARCHED_MAILS } from '../../../core/limits.ts';
+import { backfillReturned } from '../../../core/message/backfill.ts';
 import { messageReturned, ownMailReturned, timelineReturned } from '../../../core/message/message.ts';
+import { countReturned, mailFilter } from '../../../core/message/search-mail.ts';
 import { MODULES } from '../../../core/record/module.ts';
 import { tickReturned } from '../../../core/sharing/visibility.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
@@ -11,6 +14,36 @@ const recordMailReturned = pageOf(timelineReturned).extend({
     .meta({ description: 'Whether you share your own mail of this record; there only while your sharing type is `custom`' }),
 });
 
+const searched = `a page looks at the newest ${MAX_SEARCHED_MAILS} mails you may see and goes on from there, so it may be short and have a \`next\``;
+
+const counts: Route[] = Object.entries(MODULES)
+  .filter(([, row]) => row.addresses)
+  .map(([module, row]) => ({
+    method: 'GET',
+    path: `/v1/${module}/{recordId}/messages/count`,
+    operation: `count${row.title}Messages`,
+    tag: 'Mail',
+    summary: `How many mails of a ${row.singular} you may see`,
+    description: `Of the newest ${MAX_SEARCHED_MAILS} that you may see, those that match; \`atLeast\` says that there are more to look at. Others' hidden mails are in no number.`,
+    who: 'member',
+    query: mailFilter,
+    returns: countReturned,
+  }));
+
+const backfills: Route[] = Object.entries(MODULES)
+  .filter(([, row]) => row.addresses)
+  .map(([module, row]) => ({
+    method: 'GET',
+    path: `/v1/${module}/{recordId}/mail-backfill`,
+    operation: `read${row.title}Backfill`,
+    tag: 'Mail',
+    summary: `How far the mail of a ${row.singular} follows its addresses`,
+    description:
+      "An address that is added brings the earlier mail of members' mailboxes along; one that is detached takes its mail off. It happens after the answer to the change, newest mail first. Counted are your own mails alone.",
+    who: 'member',
+    returns: backfillReturned,
+  }));
+
 const recordMail: Route[] = Object.entries(MODULES)
   .filter(([, row]) => row.addresses)
   .map(([module, row]) => ({
@@ -19,10 +52,9 @@ const recordMail: Route[] = Object.entries(MODULES)
     operation: `list${row.title}Messages`,
     tag: 'Mail',
     summary: `The mail of a ${row.singular}, newest first`,
-    description:
-      'In the order this system received it: a Date header can say anything. You see what you may see, and nothing tells of the rest.',
+    description: `In the order this system received it: a Date header can say anything. You see what you may see, and nothing tells of the rest. With a filter ${searched}.`,
     who: 'member',
-    query: pageQuery,
+    query: pageQuery.extend(mailFilter.shape),
     returns: recordMailReturned,
     problems: ['bad-cursor'],
   }));
@@ -30,6 +62,8 @@ const recordMail: Route[] = Object.entries(MODULES)
 /** Reading mail. */
 export const messageRoutes: Route[] = [
   ...recordMail,
+  ...counts,
+  ...backfills,
   {
     method: 'GET',
     path: '/v1/mail',

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { MAX_IMPORT_BYTES, MAX_IMPORT_LINES } from '../../../core/limits.ts';
+import { MAX_IMPORT_BYTES, MAX_IMPORT_LINES, MAX_RECORD_ADDRESSES } from '../../../core/limits.ts';
 import { importedLine, importReturned, importTypes } from '../../../core/record/import.ts';
 import { MODULES, type Module, moduleRow, parentField } from '../../../core/record/module.ts';
 import { recordExample, recordInput, recordPatch, recordReturned } from '../../../core/record/record.ts';
@@ -16,6 +16,7 @@ export function operationNames(module: Module) {
     read: `read${one}`,
     patch: `patch${one}`,
     remove: `delete${one}`,
+    detach: `detach${one}Address`,
     import: `import${title}`,
   };
 }
@@ -80,12 +81,15 @@ function moduleRoutes(module: Module): Route[] {
       path: `/v1/${module}/{recordId}`,
       operation: names.patch,
       summary: `Change a ${singular}`,
-      description: 'What you leave out stays; `null` empties a field. `addresses` replaces the whole list.',
+      description: addresses
+        ? `What you leave out stays; \`null\` empties a field. \`addresses\` replaces the list; an address that leaves it stays behind it as a former one, with its mail, until it is detached. At most ${MAX_RECORD_ADDRESSES} addresses, former ones included. Earlier mail of an address that comes is pulled in: GET .../mail-backfill tells how far.`
+        : 'What you leave out stays; `null` empties a field.',
       body: recordPatch[module],
       example: addresses ? { name: { first: 'Hanako', last: 'Sato' }, custom: { segment: null } } : { stage: 'won' },
       returns: recordReturned[module],
-      problems: [...refusals, 'too-many-custom-fields', 'stale'],
+      problems: [...refusals, ...(addresses ? ['too-many-addresses'] : []), 'too-many-custom-fields', 'stale'],
     },
+    ...(addresses ? [detachRoute(module, names.detach)] : []),
     {
       ...common,
       method: 'DELETE',
@@ -113,6 +117,21 @@ function moduleRoutes(module: Module): Route[] {
       problems: ['no-permission', 'not-utf-8', 'bad-header', 'empty-import', 'too-many-lines'],
     },
   ];
+}
+
+function detachRoute(module: Module, operation: string): Route {
+  const { singular, title } = moduleRow(module);
+  return {
+    tag: title,
+    who: 'member',
+    method: 'DELETE',
+    path: `/v1/${module}/{recordId}/addresses/{address}`,
+    operation,
+    summary: `Detach an address from a ${singular}`,
+    description: `Mail that was tied through this address alone is taken off the ${singular}, for everybody, within moments (GET .../mail-backfill); it stays its holders' mail. Adding the address again brings it back. Of an address it does not have nothing changes.`,
+    returns: recordReturned[module],
+    problems: ['invalid-address', 'no-permission', 'stale', 'busy'],
+  };
 }
 
 function importRoutes(): Route[] {
