@@ -176,7 +176,7 @@ async function lookAgain(room: Mailroom, owner: Viewer, by: string[], copy: Copy
     .flatMap(({ records }) => records.filter((link) => mayRead(owner, link) && !have.has(link.record)));
   const linked = new Set(matches.flatMap(({ records }) => records.map(({ record }) => record)));
   const isWhole = copy.counterparts !== undefined && copy.counterparts.length <= MAX_MATCHED_ADDRESSES;
-  const gone = isWhole ? [...have].filter((record) => !linked.has(record)) : [];
+  const gone = isWhole ? [...have, ...(copy.parted ?? [])].filter((record) => !linked.has(record)) : [];
   const { message, member, receivedAt } = copy;
   for (const record of new Set([...come.map((link) => link.record), ...gone])) {
     await room.backfills.send({ backfill: { tenant: owner.tenant, record, mail: { message, member, receivedAt } } });

@@ -255,19 +255,21 @@ function untied(stage: Stage, { ref, copy, row }: Found, address: string | undef
 /** The copy with other records, unless somebody has changed it since, and its owner's row to match. */
 function rewritten(tenant: TenantId, copy: Copy, records: Copy['records'], row: OwnMailEntry | undefined): Write[] {
   const { message, member, channel, receivedAt, turn = 0 } = copy;
+  const [before, after] = [copy, { records }].map((one) => one.records.map(({ id }) => id)) as [string[], string[]];
+  const parted = [...new Set([...(copy.parted ?? []), ...before])].filter((id) => !after.includes(id));
   const change = (update: string, condition: string, values: object) => ({
     update,
     condition,
-    names: { '#records': 'records', ...(update.includes('#turn') ? { '#turn': 'turn' } : {}) },
+    names: { '#records': 'records', ...(update.includes('#turn') ? { '#turn': 'turn', '#parted': 'parted' } : {}) },
     values: { ':records': records, ...values },
   });
   return [
     {
       update: copyKey(tenant, message, member, channel),
       with: change(
-        'SET #records = :records, #turn = :next',
+        'SET #records = :records, #turn = :next, #parted = :parted',
         'attribute_exists(#records) AND (#turn = :turn OR (attribute_not_exists(#turn) AND :turn = :none))',
-        { ':turn': turn, ':next': turn + 1, ':none': 0 },
+        { ':turn': turn, ':next': turn + 1, ':none': 0, ':parted': parted },
       ),
     },
     ...(row

@@ -30,6 +30,8 @@ export type Copy = {
   counterparts?: string[];
   /** How often its records were changed since it was filed. */
   turn?: number;
+  /** Records it was taken off: a late try of filing may yet write an entry there, and must see that it goes again. */
+  parted?: string[];
 };
 
 /** An entry of a record's timeline: all that a list shows, within the kilobyte that one write unit pays for. */

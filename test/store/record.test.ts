@@ -1,10 +1,10 @@
 import { Problem } from '../../core/errors.ts';
 import { newId, stableId, type TenantId } from '../../core/ids.ts';
-import { MAX_CUSTOM_FIELDS, MAX_RECORD_ADDRESSES, MAX_RECORDS_PER_ADDRESS } from '../../core/limits.ts';
+import { MAX_CUSTOM_FIELDS, MAX_DETACHED_ADDRESSES, MAX_RECORD_ADDRESSES, MAX_RECORDS_PER_ADDRESS } from '../../core/limits.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { matchAddress, readClaims } from '../../core/record/address-store.ts';
 import { findByAddress, listChildren, listRecords, searchRecords } from '../../core/record/list-store.ts';
-import type { RecordInput, RecordPatch } from '../../core/record/record.ts';
+import type { RecordInput, RecordPatch, StoredRecord } from '../../core/record/record.ts';
 import { createFromMail, createRecord, deleteRecord, detachAddress, findRecord, updateRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
 import { auditPartition, memberKey, recordAddressKey } from '../../core/table/keys.ts';
