@@ -35,6 +35,7 @@ beforeAll(async () => {
   await useTheWholeApi();
   await sendMails();
   await fetchMails();
+  await followAddresses();
   await pollAMailbox();
   await importTwoPages();
   await handOver();
@@ -202,6 +203,18 @@ async function fetchMails(): Promise<void> {
   const raw = rawMail({ From: 'someone@elsewhere.example', To: world.people.mika.email, Subject: 'Fetched' });
   const now = Date.now();
   for (const ms of [0, 1]) await fetchMail(host, world.people.mika, raw, new Date(now + ms).toISOString());
+}
+
+/** A record comes to have the address of a mail, with another one, and is parted from it. */
+async function followAddresses(): Promise<void> {
+  const { api, email } = world.people.mika;
+  await fetchMail(host, world.people.mika, rawMail({ From: 'earlier@elsewhere.example', To: email, Subject: 'Earlier' }));
+  const addresses = ['earlier@elsewhere.example', 'second@elsewhere.example'];
+  const { id } = (await api('POST', '/v1/contacts', { name: { last: 'Late' }, addresses })).json;
+  const mails = async () => (await api('GET', `/v1/contacts/${id}/messages`)).json.items.length;
+  await until(async () => (await mails()) === 1);
+  await api('DELETE', `/v1/contacts/${id}/addresses/${addresses[0]}`);
+  await until(async () => (await mails()) === 0);
 }
 
 /** A mailbox from its first sync to its end: old mail left alone, new mail filed, then deleted; mail that comes later; removal. */
