@@ -124,15 +124,15 @@ async function mailToTie({ room, tenant, record }: Stage, { address, after }: Ta
 
 /** All mail of the record is looked at: what the dropbox brought, and what was filed before mail could be found by address. */
 async function mailToUntie({ room, tenant, record }: Stage, { after }: { after?: string }) {
-  const { items, more } = await room.table.page<TimelineEntry & { pk: string; sk: string }>({
+  const { items, more } = await room.table.page<TimelineEntry & { sk: string }>({
     pk: recordPartition(tenant, record.id),
     begins: timelinesPrefix,
     limit: room.pageMails ?? BACKFILL_PAGE_MAILS,
     after,
   });
-  const refs = items.map(({ pk: _, sk, ...entry }): Ref => {
-    const { owner, channel } = seriesOfTimelineKey(sk);
-    return { message: entry.message, member: owner, channel, receivedAt: entry.receivedAt, entry };
+  const refs = items.map((item): Ref => {
+    const { owner, channel } = seriesOfTimelineKey(item.sk);
+    return { message: item.message, member: owner, channel, receivedAt: item.receivedAt, entry: shownOf(item) };
   });
   return { refs, next: more ? items.at(-1)?.sk : undefined };
 }
@@ -327,10 +327,12 @@ async function closePage(
 }
 
 /** What lists of the record show, of what its owner's list keeps. */
-function entryOf(row: OwnMailEntry, copy: Copy): TimelineEntry {
-  const { message, owner, receivedAt, direction, subject, from, to, date, snippet, attachments, attachmentsOmitted } = row;
-  const shown = { message, owner, receivedAt, direction, subject, from, to, date, snippet, attachments, attachmentsOmitted };
-  return { ...shown, counterparts: namedInEntry(copy) };
+const entryOf = (row: OwnMailEntry, copy: Copy): TimelineEntry => ({ ...shownOf(row), counterparts: namedInEntry(copy) });
+
+/** An entry without its key. */
+function shownOf(item: TimelineEntry): TimelineEntry {
+  const { message, owner, receivedAt, direction, subject, from, to, date, snippet, attachments, attachmentsOmitted, counterparts } = item;
+  return { message, owner, receivedAt, direction, subject, from, to, date, snippet, attachments, attachmentsOmitted, counterparts };
 }
 
 const isOn = ({ records }: Copy, { id }: StoredRecord) => records.some((record) => record.id === id);

@@ -225,6 +225,7 @@ describe('R-42: mail that somebody may not see changes no byte of any answer to 
       '/v1/imports/{importId}': [job.id],
       '/v1/mail-accounts/{accountId}': [account.id],
       '/v1/members/{memberId}': [me.member.id, mika.id],
+      '/v1/addon-users/{memberId}': [me.member.id, mika.id],
       '/v1/profiles/{profileId}': ['standard', me.profile.id],
     };
     for (const path of [`/v1/contacts/${contact}`, `/v1/leads/${lead}`]) {

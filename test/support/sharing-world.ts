@@ -88,6 +88,7 @@ export class SharingWorld {
       mailDomain: MAIL_DOMAIN,
       readRaw: async (key) => Buffer.from(key),
       readMail: async (raw) => this.parsed.get(raw.toString()),
+      backfills: { send: async () => {} },
     };
   }
 
