@@ -102,7 +102,7 @@ test('R-38: a mailbox is looked into at once when it is set up, and when its own
   expect((await api('GET', `${url}/polls`)).status).toBe(404);
 });
 
-test('POP-3: IMAP is refused with a code of its own', async () => {
+test('POP-3, C-2: IMAP is refused with a code of its own', async () => {
   const refused = await mika.api('POST', '/v1/mail-accounts', { ...mailAccount(3), protocol: 'imap' });
   expect(refused).toMatchObject({ status: 422, json: { code: 'imap-not-supported' } });
 });

@@ -150,7 +150,7 @@ describe('the settings', () => {
     expect(code(await save({ gather: { in: 'folder', name: 'Customers' } }))).toBe('422 no-mailbox');
   });
 
-  test('POP-7, POP-21, POP-22, REC-2, MAG-1, MAG-2: of several mailboxes one is read, as saved; the form of an account asks how to share', async () => {
+  test('POP-7, POP-21, POP-22, REC-1, REC-2, MAG-1, MAG-2, MAG-4: of several mailboxes one is read, as saved; the form of an account asks how to share', async () => {
     const owner = await join(host, admin, 'owner@example.com');
     const account = (name: string, sharing?: Settings) =>
       expectStatus(
@@ -171,6 +171,12 @@ describe('the settings', () => {
     const wanted = { ...settings(), activeMailbox: second.id, fromAddress: 'second@example.com', gather };
     const { json: saved } = await expectStatus(200, owner.api('PUT', '/v1/mail-settings', wanted));
     expect(saved).toMatchObject({ activeMailbox: second.id, fromAddress: 'second@example.com', gather });
+    for (const type of ['custom', 'public', 'admin']) {
+      expect((await owner.api('PUT', '/v1/mail-settings', { ...wanted, sharing: { type } })).json).toMatchObject({
+        sharing: { type },
+        gather,
+      });
+    }
     const active = (await owner.api('GET', '/v1/mail-accounts')).json.items.map((one: { active: boolean }) => one.active);
     expect(active).toEqual([false, true]);
   });

@@ -21,7 +21,7 @@ async function synced(count: number, more: Parameters<typeof newWorld>[0] = {}):
 }
 
 describe('the first sync', () => {
-  test('R-39, INB-14: takes what is there, in the order of the mailbox, and tells its owner once, when all is filed', async () => {
+  test('R-39, INB-14, INB-15: takes what is there, in the order of the mailbox, and tells its owner once, when all is filed', async () => {
     const world = await newWorld();
     mails(world, 5);
     await world.tick();

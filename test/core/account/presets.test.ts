@@ -74,7 +74,7 @@ test('POP-11: the user name is the whole address, or what stands before its @', 
   expect(userNameFor(preset('web-de'), 'taro@web.de')).toBe('taro');
 });
 
-test('POP-16, POP-17: Gmail is read by one client with the plain user name, beside others with recent: before it', () => {
+test('POP-16, POP-17, C-20: Gmail is read by one client with the plain user name, beside others with recent: before it', () => {
   expect(preset('gmail').sharedUserName).toBe('recent:{address}');
   expect(['recent:taro@gmail.com', 'Recent:taro@gmail.com'].every(isRecent)).toBe(true);
   expect(['taro@gmail.com', 'recent@example.com'].some(isRecent)).toBe(false);

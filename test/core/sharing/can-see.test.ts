@@ -67,6 +67,7 @@ describe('R-6: excluded domains', () => {
     ['a subdomain of an excluded one', ['mail.b.example'], ['b.example'], false],
     ['a domain that only ends alike', ['notb.example'], ['b.example'], true],
     ['the parent of an excluded subdomain', ['b.example'], ['mail.b.example'], true],
+    ["SHR-20: one's own firm, with a colleague in CC", ['customer.example', 'example.com'], ['example.com'], false],
     ['the fifth of five', ['e.example'], ['a.example', 'b.example', 'c.example', 'd.example', 'e.example'], false],
     ['a mail without any other side', [], ['b.example'], true],
   ])('%s', (_, domains, excluded, visible) => expect(under(domains, excluded)).toBe(visible));
