@@ -156,7 +156,7 @@ export const HIDDEN_MAIL_NOTICE_DAYS = 7;
 
 /** Members looked at for one page of add-on users, and lines of their download: each hundred members cost three reads. */
 export const MAX_ADDON_USERS_LOOKED_AT = 2000;
-export const MAX_ADDON_USER_LINES = 10_000;
+export const MAX_ADDON_USER_LINES = 5000;
 
 /** Seconds a download link lives. */
 export const LINK_SECONDS = 300;

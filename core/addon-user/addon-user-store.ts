@@ -66,7 +66,7 @@ export async function allAddonUsers(table: Table, viewer: Viewer, filter: AddonU
   const rows: AddonUserRow[] = [];
   let after: string | undefined;
   do {
-    const page = await listAddonUsers(table, viewer, filter, { limit: CHUNK, after }, now);
+    const page = await listAddonUsers(table, viewer, filter, { limit: MAX_ADDON_USERS_LOOKED_AT, after }, now);
     rows.push(...page.items);
     after = page.next;
     if (rows.length > MAX_ADDON_USER_LINES) {

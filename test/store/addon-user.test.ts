@@ -13,21 +13,23 @@ import { chooseFromAddress } from '../../core/account/from-address-store.ts';
 import type { MailSettingsInput } from '../../core/account/mail-settings.ts';
 import { takeLease } from '../../core/account/poll-store.ts';
 import { readOwnSettings, saveSettings } from '../../core/account/save-settings-store.ts';
-import { listAddonUsers, readAddonUser } from '../../core/addon-user/addon-user-store.ts';
+import { allAddonUsers, listAddonUsers, readAddonUser } from '../../core/addon-user/addon-user-store.ts';
 import { warnOfHiddenMail } from '../../core/addon-user/hidden-mail-store.ts';
 import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
 import { listAudit } from '../../core/audit/audit-store.ts';
 import { ownDropbox, patchDropbox } from '../../core/dropbox/dropbox-store.ts';
 import { newId, newTenantId } from '../../core/ids.ts';
+import { MAX_ADDON_USER_LINES, MAX_ADDON_USERS_LOOKED_AT, MAX_HIDDEN_MAIL_DAYS, MIN_HIDDEN_MAIL_DAYS } from '../../core/limits.ts';
 import type { Member } from '../../core/member/member.ts';
 import { patchMember } from '../../core/member/member-store.ts';
 import { builtInProfiles } from '../../core/member/profile.ts';
 import { checkToken, createToken } from '../../core/member/token-store.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
+import { mailPolicyPatch } from '../../core/sharing/mail-policy.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import { setTick } from '../../core/sharing/tick-store.ts';
 import type { Table, Write } from '../../core/table/client.ts';
-import { dropboxKey, memberKey, tenantKey } from '../../core/table/keys.ts';
+import { dropboxKey, mailSettingsKey, memberKey, tenantKey } from '../../core/table/keys.ts';
 import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
 import { createTenant, patchTenant, readViewer } from '../../core/tenant/tenant-store.ts';
 import { startTable } from '../support/engine.ts';
@@ -492,6 +494,41 @@ describe('the list', () => {
   });
 });
 
+describe('of many members', () => {
+  /** So many members of a fresh organisation, of whom those from `from` on use the add-on. */
+  async function many(count: number, from = 0) {
+    const { boss, tenant } = await world();
+    const idOf = (i: number) => String(i).padStart(26, '0');
+    const nobodyYet = { name: 'x', email: 'x@example.com', profile: 'standard', status: 'active', confirmed: true, version: 1 };
+    const numbers = Array.from({ length: count }, (_, i) => i);
+    await table.putMany(numbers.map((i) => ({ ...memberKey(tenant, idOf(i)), ...nobodyYet, id: idOf(i) })));
+    await table.putMany(numbers.slice(from).map((i) => ({ ...mailSettingsKey(tenant, idOf(i)), savedAt: NOW.toISOString(), version: 1 })));
+    return { boss, idOf };
+  }
+
+  test('a page looks at so many members and says where it goes on, also when nobody of them fits', async () => {
+    const { boss, idOf } = await many(MAX_ADDON_USERS_LOOKED_AT + 1, MAX_ADDON_USERS_LOOKED_AT);
+    const first = await listAddonUsers(table, boss, {}, { limit: 5 }, NOW);
+    expect(first).toEqual({ items: [], next: idOf(MAX_ADDON_USERS_LOOKED_AT - 1) });
+    const second = await listAddonUsers(table, boss, {}, { limit: 5, after: first.next }, NOW);
+    expect(second.items.map(({ id }) => id)).toEqual([idOf(MAX_ADDON_USERS_LOOKED_AT)]);
+    // The last one of those looked at is found.
+    const { boss: other, idOf: idsOf } = await many(MAX_ADDON_USERS_LOOKED_AT, MAX_ADDON_USERS_LOOKED_AT - 1);
+    const { items } = await listAddonUsers(table, other, {}, { limit: 5 }, NOW);
+    expect(items.map(({ id }) => id)).toEqual([idsOf(MAX_ADDON_USERS_LOOKED_AT - 1)]);
+  });
+
+  test('the table to download has so many lines, and refuses more instead of leaving some out', async () => {
+    const { boss, idOf } = await many(MAX_ADDON_USER_LINES);
+    expect(await allAddonUsers(table, boss, {}, NOW)).toHaveLength(MAX_ADDON_USER_LINES);
+    const one = { ...(await table.get(memberKey(boss.tenant, idOf(0)))), id: 'z' };
+    await table.put({ ...one, ...memberKey(boss.tenant, 'z') });
+    await table.put({ ...mailSettingsKey(boss.tenant, 'z'), savedAt: NOW.toISOString(), version: 1 });
+    await expect(allAddonUsers(table, boss, {}, NOW)).rejects.toMatchObject({ status: 409, code: 'too-many-rows' });
+    expect(await allAddonUsers(table, boss, { locked: 'true' }, NOW)).toEqual([]);
+  });
+});
+
 describe('deactivated and back', () => {
   test('R-33: tokens, the dropbox and polls stop at once; the mailbox and its settings stay, and so does a lock (R-26)', async () => {
     const { boss, user, readMember } = await world();
@@ -579,6 +616,12 @@ describe('R-29: hidden mail is kept for a while, and administrators are told bef
     expect((await viewerOf(boss.member)).organisation.mailPolicy?.hiddenMailDays).toBe(30);
     expect(await warn(later(40 * DAY))).toHaveLength(2);
     expect(mails[0]?.text).toContain('保存期限 2026-04-17');
+  });
+
+  test('the days have a least and a most', () => {
+    const taken = (hiddenMailDays: number) => mailPolicyPatch.safeParse({ hiddenMailDays }).success;
+    const days = [MIN_HIDDEN_MAIL_DAYS - 1, MIN_HIDDEN_MAIL_DAYS, 45.5, MAX_HIDDEN_MAIL_DAYS, MAX_HIDDEN_MAIL_DAYS + 1];
+    expect(days.map(taken)).toEqual([false, true, false, true, false]);
   });
 
   test('a lock holds the mail: nothing is said until it is gone', async () => {

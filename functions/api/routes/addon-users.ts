@@ -26,7 +26,7 @@ export const addonUserRoutes: Route[] = [
     operation: 'downloadAddonUsers',
     tag,
     summary: 'The same as a table to download',
-    description: 'At most 10,000 lines. A cell that a spreadsheet would take for a formula begins with an apostrophe.',
+    description: 'At most 5,000 lines. A cell that a spreadsheet would take for a formula begins with an apostrophe.',
     who,
     query: addonUserFilter,
     returns: { text: 'text/csv; charset=utf-8' },
