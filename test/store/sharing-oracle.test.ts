@@ -46,6 +46,7 @@ async function askWorlds(newTable: () => Table, wanted: { seed: number; queries:
     const table = newTable();
     const world = new SharingWorld(table, dice);
     await world.settle();
+    if (dice.chance(30)) await world.chatter();
     for (let round = 0; round < wanted.rounds; round++) {
       if (round > 0) await world.changeSettings();
       for (let mails = 4 + dice.below(6); mails > 0; mails--) await world.exchange();
@@ -154,7 +155,7 @@ class Questions {
     const rows: T[] = [];
     let after: string | undefined;
     do {
-      const limit = this.dice.one([1, 2, 3, 7, 50]);
+      const limit = this.dice.one([1, 2, 3, 7, 20, 50]);
       const page = await read({ limit, after });
       this.asked.queries++;
       if (page.items.length > limit || (page.next !== undefined && page.items.length < limit))

@@ -150,6 +150,14 @@ export class SharingWorld {
     if (way === 'dropbox' || way === 'both') await this.sendToDropboxes(id, senders);
   }
 
+  /** A customer who writes to one member all the time: more than a page's share of a record's mail. */
+  async chatter(): Promise<void> {
+    const { dice, oracle } = this;
+    const holder = dice.one([...oracle.members.values()]);
+    const customer = dice.one([...oracle.records.values()].flatMap(({ addresses }) => addresses));
+    for (let n = 8 + dice.below(10); n > 0; n--) await this.fetch(this.addMail([customer], [holder.email], []), holder);
+  }
+
   /** One more copy of a mail that is there already, for somebody else: answers it, unless they hold it so already. */
   async alsoHeld(mailId: string): Promise<OracleCopy | undefined> {
     const holder = this.dice.one([...this.oracle.members.values()]);
