@@ -10,10 +10,11 @@ import { benchHost } from './host.ts';
 import { benchListing } from './listing.ts';
 import { benchPoll } from './poll.ts';
 import { benchPop3 } from './pop3-download.ts';
+import { benchSharing } from './sharing.ts';
 import { openWorkplace } from './workplace.ts';
 
 /**
- * `npm run bench [-- --check] [-- filing|listing|host|poll|pop3 ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
+ * `npm run bench [-- --check] [-- filing|listing|sharing|host|poll|pop3 ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
  * limits. With --check it exits 1 when one is broken. Sharing the machine with other work makes every figure worse.
  */
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -27,6 +28,7 @@ try {
   show('Bundles, threads included', sizesOf(await bundle(bundles)));
   if (isWanted('filing')) await runFiling();
   if (isWanted('listing')) show('Listing 50 of 10,000 mails', await benchListing());
+  if (isWanted('sharing')) show('Whose mail is shown: a page of 50', await benchSharing());
   if (isWanted('host')) {
     const { latency, start } = await benchHost(bundles);
     show('From SMTP to the API, ten mails a second', latency);

@@ -135,7 +135,7 @@ async function createRecords(
 }
 
 /** Records named beside a mail in its owner's list; one that is tied to more of them shows all when it is opened. */
-const MAX_SHOWN_RECORDS = 3;
+export const MAX_SHOWN_RECORDS = 3;
 
 export const shownRecords = (records: Copy['records']) => records.slice(0, MAX_SHOWN_RECORDS);
 

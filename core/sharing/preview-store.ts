@@ -1,7 +1,8 @@
 import type { Activity } from '../dropbox/activity-store.ts';
-import { MAX_PREVIEW_MAILS } from '../limits.ts';
+import { MAX_MATCHED_ADDRESSES, MAX_PREVIEW_MAILS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
+import { MAX_SHOWN_RECORDS } from '../message/file-mail.ts';
 import type { Copy, OwnMailEntry } from '../message/message.ts';
 import { settingsOf } from '../message/timeline-store.ts';
 import { mayRead } from '../record/access.ts';
@@ -72,18 +73,30 @@ function seersOf(mail: Candidate, owner: string, settings: OwnerSettings, reader
 }
 
 async function ownMailbox(table: Table, viewer: Viewer) {
-  const mails: Candidate[] = [];
+  const pk = ownMailPartition(viewer.tenant, viewer.member);
+  const entries: OwnMailEntry[] = [];
   let after: string | undefined;
-  for (;;) {
-    const pk = ownMailPartition(viewer.tenant, viewer.member);
+  let more: boolean;
+  do {
     const page = await table.page<OwnMailEntry & { sk: string }>({ pk, limit: 500, after, descending: true });
-    for (const { records, counterparts } of page.items) {
-      if (records.length > 0) mails.push({ channel: 'mailbox', counterparts, records: records.map(({ id }) => id) });
-    }
+    entries.push(...page.items.filter(({ records }) => records.length > 0));
     after = page.items.at(-1)?.sk;
-    if (!page.more || after === undefined) return { mails, complete: true };
-    if (mails.length >= MAX_PREVIEW_MAILS) return { mails, complete: false };
-  }
+    more = page.more;
+  } while (more && entries.length < MAX_PREVIEW_MAILS);
+  return { mails: await inFull(table, viewer, entries), complete: !more };
+}
+
+/** A row of the list names the first of its records and of the other side; where there may be more, the copy has all of them. */
+async function inFull(table: Table, { tenant, member }: Viewer, entries: OwnMailEntry[]): Promise<Candidate[]> {
+  const cut = entries.filter(
+    ({ records, counterparts = [] }) => records.length >= MAX_SHOWN_RECORDS || counterparts.length >= MAX_MATCHED_ADDRESSES,
+  );
+  const copies = cut.length > 0 ? await table.getMany<Copy>(cut.map(({ message }) => copyKey(tenant, message, member, 'mailbox'))) : [];
+  const whole = new Map(copies.map((copy, i) => [cut[i]?.message, copy]));
+  return entries.map((entry) => {
+    const { counterparts, records } = whole.get(entry.message) ?? entry;
+    return { channel: 'mailbox', counterparts, records: records.map(({ id }) => id) };
+  });
 }
 
 /** The dropbox's mail is listed by what became of it, for as long as that is kept; each copy tells the rest. */

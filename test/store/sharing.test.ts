@@ -249,3 +249,16 @@ test('pages of many series go on without a gap or a repetition', async () => {
     expect(read).toEqual(all);
   }
 });
+
+test.each([0, 60])('R-7: the settings of each of many owners count, in an organisation with %d others', async (others) => {
+  const { world, contact, jun } = await sharingWorld();
+  const name = (n: number) => `o${String(n).padStart(2, '0')}`;
+  for (let n = 0; n < 12; n++) await world.addMember(name(n), `${name(n)}@example.com`, { sharing: { type: 'private' } });
+  // Between their ids: more than are looked through.
+  for (let n = 0; n < others; n++) await world.addMember(`o02-${n}`, `o02-${n}@example.com`);
+  for (let n = 0; n < 12; n++) await fetched(world, received(name(n)), name(n));
+  expect(await subjects(jun, contact)).toEqual([]);
+  for (const n of [0, 5, 11]) await share(world, { type: 'public', excludedDomains: [] }, name(n));
+  await table.delete(memberKey(world.tenant, name(3)));
+  expect(await subjects(jun, contact)).toEqual([name(11), name(5), name(0)]);
+});

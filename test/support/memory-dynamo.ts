@@ -94,11 +94,10 @@ export class MemoryDynamo {
     const condition = String(input.KeyConditionExpression);
     const start = (input.ExclusiveStartKey as { sk: string } | undefined)?.sk;
     const forward = input.ScanIndexForward !== false;
-    let keys = [...(this.partitions.get(String(values[':pk']))?.keys() ?? [])].sort((a, b) =>
-      Buffer.compare(Buffer.from(a), Buffer.from(b)),
-    );
-    if (condition.includes('begins_with')) keys = keys.filter((key) => key.startsWith(String(values[':begins'])));
-    if (condition.includes('BETWEEN')) keys = keys.filter((key) => key >= String(values[':from']) && key <= String(values[':to']));
+    let keys = [...(this.partitions.get(String(values[':pk']))?.keys() ?? [])].sort(byteOrder);
+    if (condition.includes('BETWEEN')) {
+      keys = keys.filter((key) => byteOrder(key, String(values[':from'])) >= 0 && byteOrder(key, String(values[':to'])) <= 0);
+    }
     if (!forward) keys.reverse();
     if (start !== undefined) keys = keys.filter((key) => (forward ? key > start : key < start));
     const limit = (input.Limit as number | undefined) ?? keys.length;
@@ -160,6 +159,13 @@ export class MemoryDynamo {
     this.partitions.get(String(key.pk))?.delete(String(key.sk));
   }
 }
+
+/** The order of UTF-8 bytes, which is that of UTF-16 units but for surrogates. */
+function byteOrder(a: string, b: string): number {
+  if (SURROGATE.test(a) || SURROGATE.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+const SURROGATE = /[\ud800-\udfff]/;
 
 const splitTop = (text: string) => text.split(/,(?![^()]*\))/);
 

@@ -93,6 +93,18 @@ describe("the organisation's policy narrows what members share, and never widens
     expect(underPolicy(undefined, policy({ allowedSharing: ['custom'], defaultSharing: 'admin' }))).toEqual({ type: 'private' });
   });
 
+  test('its exclusions come behind those of their own, and stand with every type that shares', () => {
+    const excluding = policy({ excludedDomains: ['theirs.example'], excludedAddresses: ['x@a.example'] });
+    const theirs = { excludedDomains: ['theirs.example'], excludedAddresses: ['x@a.example'] };
+    expect(underPolicy({ type: 'private' }, excluding)).toEqual({ type: 'private' });
+    expect(underPolicy({ type: 'custom' }, excluding)).toEqual({ type: 'custom', ...theirs });
+    expect(underPolicy(everything, excluding)).toEqual({ type: 'public', ...theirs, excludedDomains: ['own.example', 'theirs.example'] });
+  });
+
+  test('of a mail whose other side was not noted a tick decides while nothing is excluded', () => {
+    expect(see(colleague, { ...received, counterparts: undefined }, { type: 'custom' }, true).visible).toBe(true);
+  });
+
   test('without a policy a choice stands as it is', () => expect(underPolicy(everything, undefined)).toEqual(everything));
 
   test.each([

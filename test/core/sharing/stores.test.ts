@@ -1,0 +1,237 @@
+import type { Viewer } from '../../../core/member/viewer.ts';
+import { readColleagues } from '../../../core/sharing/audience-store.ts';
+import { NO_POLICY } from '../../../core/sharing/mail-policy.ts';
+import { type Preview, previewChange } from '../../../core/sharing/preview-store.ts';
+import type { Sharing } from '../../../core/sharing/sharing.ts';
+import { readTick, setTick } from '../../../core/sharing/tick-store.ts';
+import { Table } from '../../../core/table/client.ts';
+import {
+  activityKey,
+  auditPartition,
+  copyKey,
+  memberKey,
+  ownMailKey,
+  profileKey,
+  recordKey,
+  tenantKey,
+  tickKey,
+} from '../../../core/table/keys.ts';
+import { dropboxWorld, START, type World } from '../../support/dropbox-world.ts';
+import { MemoryDynamo } from '../../support/memory-dynamo.ts';
+
+let table: Table;
+let world: World;
+let viewer: Viewer;
+beforeEach(async () => {
+  table = new Table(new MemoryDynamo().client, 'memory');
+  world = await dropboxWorld(table, { organisation: { recordAccess: { leads: 'owner-and-admins' } } });
+  viewer = world.viewer;
+});
+
+const NOW = new Date('2026-03-02T10:00:00.000Z');
+const set = (values: Record<string, unknown>, member = 'mika') =>
+  table.update(memberKey(world.tenant, member), {
+    update: `SET ${Object.keys(values)
+      .map((name) => `#${name} = :${name}`)
+      .join(', ')}`,
+    names: Object.fromEntries(Object.keys(values).map((name) => [`#${name}`, name])),
+    values: Object.fromEntries(Object.entries(values).map(([name, value]) => [`:${name}`, value])),
+  });
+const share = (sharing: Sharing) => set({ sharing });
+
+describe('SHR-10, R-8: the tick', () => {
+  const RECORD = 'record';
+
+  test.each<[Sharing | undefined]>([[undefined], [{ type: 'private' }], [{ type: 'public', excludedDomains: [] }], [{ type: 'admin' }]])(
+    'SHR-14: is neither shown nor taken under %j',
+    async (sharing) => {
+      if (sharing) await share(sharing);
+      expect(await readTick(table, viewer, RECORD)).toBeUndefined();
+      await expect(setTick(table, viewer, RECORD, true, NOW)).rejects.toMatchObject({
+        code: 'not-shared-by-record',
+        message: expect.stringContaining('`custom`'),
+      });
+      expect(await table.get(tickKey(world.tenant, RECORD, 'mika'))).toBeUndefined();
+    },
+  );
+
+  test('is off, set, and taken off again, under custom; each in the audit', async () => {
+    await share({ type: 'custom' });
+    expect(await readTick(table, viewer, RECORD)).toEqual({ ticked: false });
+    expect(await setTick(table, viewer, RECORD, true, NOW)).toEqual({ ticked: true });
+    expect(await readTick(table, viewer, RECORD)).toEqual({ ticked: true });
+    expect(await table.get(tickKey(world.tenant, RECORD, 'mika'))).toMatchObject({ owner: 'mika', at: NOW.toISOString() });
+    expect(await setTick(table, viewer, RECORD, false, NOW)).toEqual({ ticked: false });
+    expect(await readTick(table, viewer, RECORD)).toEqual({ ticked: false });
+    const audit = await table.all<{ action: string }>({ pk: auditPartition(world.tenant, '2026-03') });
+    expect(audit.map(({ action }) => action).sort()).toEqual(['record-mail.share', 'record-mail.unshare']);
+    expect(audit[0]).toMatchObject({ actor: 'mika', subject: 'record:record', at: NOW.toISOString() });
+  });
+
+  test("another's is another's", async () => {
+    const jun = await world.addMember('jun', 'jun@example.com', { sharing: { type: 'custom' } });
+    await share({ type: 'custom' });
+    await setTick(table, jun, RECORD, true, NOW);
+    expect(await readTick(table, viewer, RECORD)).toEqual({ ticked: false });
+  });
+
+  test('who has not chosen has one when the default of their organisation is custom', async () => {
+    const organisation = { ...viewer.organisation, mailPolicy: { ...NO_POLICY, defaultSharing: 'custom' as const } };
+    expect(await readTick(table, { ...viewer, organisation }, RECORD)).toEqual({ ticked: false });
+  });
+});
+
+describe('who else might see a mail', () => {
+  test('active, confirmed colleagues with a profile, as the viewers they are; not oneself', async () => {
+    const jun = await world.addMember('jun', 'jun@example.com');
+    await world.addMember('gone', 'gone@example.com', { status: 'deactivated' });
+    await world.addMember('new', 'new@example.com', { confirmed: false });
+    await world.addMember('odd', 'odd@example.com', { profile: 'no-such' });
+    const [found, ...others] = await readColleagues(table, viewer);
+    expect(others).toEqual([]);
+    expect(found).toMatchObject({ ...jun, profile: { id: 'standard' }, organisation: { id: world.tenant } });
+  });
+
+  test('nobody where the tenant is gone', async () => {
+    await world.addMember('jun', 'jun@example.com');
+    await table.delete(tenantKey(world.tenant));
+    expect(await readColleagues(table, viewer)).toEqual([]);
+    await table.delete(profileKey(world.tenant, 'standard'));
+    expect(await readColleagues(table, viewer)).toEqual([]);
+  });
+});
+
+describe('the preview of a change', () => {
+  const TARO = 'taro@customer.example';
+  const EVERYTHING: Sharing = { type: 'public', excludedDomains: [] };
+  const NONE = { mails: 0, people: 0 };
+  let count = 0;
+
+  /** A contact is everybody's to read, a lead mika's and administrators'. */
+  async function record(module: 'contacts' | 'leads'): Promise<string> {
+    const id = `${module}-${++count}`;
+    await table.put({ ...recordKey(world.tenant, id), id, module, owner: 'mika' });
+    return id;
+  }
+  async function mailed(records: string[], more: object = {}, copy: object = {}): Promise<string> {
+    const message = `message-${++count}`;
+    const at = new Date(Date.parse(START) + count * 60_000).toISOString();
+    const on = records.map((id) => ({ module: 'contacts', id }));
+    const row = { message, records: on.slice(0, 3), counterparts: [TARO], ...more };
+    await table.put({ ...ownMailKey(world.tenant, 'mika', at, message), ...row });
+    await table.put({ ...copyKey(world.tenant, message, 'mika', 'mailbox'), message, counterparts: [TARO], ...more, records: on, ...copy });
+    return message;
+  }
+  async function filed(records: string[], outcome = 'filed', counterparts = [TARO]): Promise<void> {
+    const message = `message-${++count}`;
+    await table.put({ ...activityKey(world.tenant, 'mika', `id-${count}`), outcome, message });
+    const on = records.map((id) => ({ module: 'contacts', id }));
+    await table.put({ ...copyKey(world.tenant, message, 'mika', 'dropbox'), counterparts, records: on });
+  }
+  const preview = (sharing: Sharing, dropboxVisibility?: 'record' | 'sharing'): Promise<Preview> =>
+    previewChange(table, viewer, { sharing, dropboxVisibility });
+
+  beforeEach(async () => {
+    await world.addMember('jun', 'jun@example.com');
+    await world.addMember('ken', 'ken@example.com');
+    await world.addMember('admin', 'admin@example.com', { profile: 'administrator' });
+  });
+
+  test('without mail, and without a change, there is nothing to tell', async () => {
+    expect(await preview(EVERYTHING)).toEqual({ becomeVisible: NONE, becomeHidden: NONE, complete: true });
+    await mailed([await record('contacts')]);
+    await share(EVERYTHING);
+    expect(await preview(EVERYTHING)).toEqual({ becomeVisible: NONE, becomeHidden: NONE, complete: true });
+  });
+
+  test('counts mails once each, and people once, who may read the record', async () => {
+    const [contact, lead] = [await record('contacts'), await record('leads')];
+    await mailed([contact, lead]);
+    await mailed([lead]);
+    await mailed([]);
+    await mailed(['no-such']);
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual({ mails: 2, people: 3 });
+    expect((await preview({ type: 'admin' })).becomeVisible).toEqual({ mails: 2, people: 1 });
+    await share(EVERYTHING);
+    expect(await preview({ type: 'admin' })).toEqual({ becomeVisible: NONE, becomeHidden: { mails: 1, people: 2 }, complete: true });
+    expect((await preview({ type: 'private' })).becomeHidden).toEqual({ mails: 2, people: 3 });
+  });
+
+  test('goes by the ticks that are there', async () => {
+    const [one, other] = [await record('contacts'), await record('contacts')];
+    await mailed([one]);
+    await mailed([other]);
+    await table.put({ ...tickKey(world.tenant, one, 'mika'), owner: 'mika' });
+    await table.put({ ...tickKey(world.tenant, other, 'jun'), owner: 'jun' });
+    expect((await preview({ type: 'custom' })).becomeVisible).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('looks at records and recipients that the list does not name', async () => {
+    const leads = [await record('leads'), await record('leads'), await record('leads')];
+    await mailed([...leads, await record('contacts')]);
+    const fifty = Array.from({ length: 50 }, (_, n) => `p${n}@many.example`);
+    await mailed([await record('contacts')], { counterparts: fifty }, { counterparts: [...fifty, 'x@partner.example'] });
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual({ mails: 2, people: 3 });
+    expect((await preview({ type: 'public', excludedDomains: ['partner.example'] })).becomeVisible).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('a row whose copy is gone counts as it stands, and one without recipients noted as excluded', async () => {
+    const contact = await record('contacts');
+    const message = await mailed([contact, await record('leads'), await record('leads')]);
+    await table.delete(copyKey(world.tenant, message, 'mika', 'mailbox'));
+    await mailed([contact], { counterparts: undefined });
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual({ mails: 2, people: 3 });
+    expect((await preview({ type: 'public', excludedDomains: ['a.example'] })).becomeVisible).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('R-40: dropbox mail counts when it follows the sharing type, before or after', async () => {
+    const contact = await record('contacts');
+    await filed([contact]);
+    await filed([contact], 'created');
+    await filed([contact], 'held');
+    await table.put({ ...activityKey(world.tenant, 'mika', 'id-x'), outcome: 'filed' });
+    await table.put({ ...activityKey(world.tenant, 'mika', 'id-y'), outcome: 'filed', message: 'no-copy' });
+    expect(await preview({ type: 'private' }, 'record')).toEqual({ becomeVisible: NONE, becomeHidden: NONE, complete: true });
+    expect((await preview({ type: 'private' }, 'sharing')).becomeHidden).toEqual({ mails: 2, people: 3 });
+    expect((await preview(EVERYTHING, 'sharing')).becomeHidden).toEqual(NONE);
+    expect((await preview({ type: 'public', excludedDomains: ['customer.example'] }, 'sharing')).becomeHidden.mails).toBe(2);
+    await set({ dropboxVisibility: 'sharing' });
+    expect((await preview({ type: 'private' }, 'record')).becomeVisible).toEqual({ mails: 2, people: 3 });
+    expect((await preview(EVERYTHING, 'sharing')).becomeVisible).toEqual({ mails: 2, people: 3 });
+  });
+
+  test('without a word on dropbox mail it goes with the record', async () => {
+    await set({ dropboxVisibility: 'sharing', sharing: { type: 'private' } });
+    await filed([await record('contacts')]);
+    expect((await preview({ type: 'private' })).becomeVisible).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('goes by the policy of the organisation', async () => {
+    await mailed([await record('contacts')]);
+    const mailPolicy = { ...NO_POLICY, excludedDomains: ['customer.example'] };
+    viewer = { ...viewer, organisation: { ...viewer.organisation, mailPolicy } };
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual(NONE);
+  });
+
+  test('looks at the newest five thousand, and says that there are more', async () => {
+    const contact = await record('contacts');
+    const lead = await record('leads');
+    const at = (n: number) => new Date(Date.parse(START) + n * 1000).toISOString();
+    const row = (n: number, on: string) => ({ message: `m${n}`, counterparts: [TARO], records: [{ module: 'contacts', id: on }] });
+    for (let n = 0; n < 5001; n++)
+      await table.put({ ...ownMailKey(world.tenant, 'mika', at(n), `m${n}`), ...row(n, n === 0 ? lead : contact) });
+    expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 5000, people: 3 }, becomeHidden: NONE, complete: false });
+    await table.delete(ownMailKey(world.tenant, 'mika', at(5000), 'm5000'));
+    await table.delete(ownMailKey(world.tenant, 'mika', at(4999), 'm4999'));
+    expect((await preview(EVERYTHING)).complete).toBe(true);
+    expect((await preview(EVERYTHING)).becomeVisible.mails).toBe(4999);
+  });
+
+  test('more dropbox mail than is looked at is told, too', async () => {
+    const contact = await record('contacts');
+    for (let n = 0; n < 5001; n++) await table.put({ ...activityKey(world.tenant, 'mika', `id-${n}`), outcome: 'held' });
+    await filed([contact]);
+    expect((await preview(EVERYTHING, 'sharing')).complete).toBe(false);
+    expect((await preview(EVERYTHING, 'record')).complete).toBe(true);
+  });
+});
