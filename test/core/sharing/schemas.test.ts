@@ -43,6 +43,7 @@ describe('the policy', () => {
       excludedDomains: [],
       excludedAddresses: [],
       storeOnlyRecordMail: false,
+      hiddenMailDays: 90,
     });
     expect(takes({ defaultSharing: 'public' })).toBe(false);
     for (const defaultSharing of ['private', 'custom', 'admin']) expect(takes({ defaultSharing })).toBe(true);
