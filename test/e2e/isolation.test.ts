@@ -96,6 +96,8 @@ describe('a cursor is of one member and one list', () => {
     );
     await until(async () => (await mika.api('GET', `/v1/imports/${job.id}`)).json.state === 'done');
     const account = await accountWithPolls(mika);
+    // Two of them use the add-on, so that their list has a second page.
+    await accountWithPolls(other);
     const paths: Record<string, string> = {
       listPolls: `/v1/mail-accounts/${account}/polls`,
       listLeadsMessages: `/v1/leads/${leads[0]}/messages`,
