@@ -208,3 +208,16 @@ export const POLL_PROCESS_BYTES = 192 * MiB;
 /** Polls of one server, and of one tenant, in a process at once. Times `maxConcurrency` of poll-mailbox, all there are. */
 export const POLLS_PER_HOST = 4;
 export const POLLS_PER_TENANT = 5;
+
+/** Mails of its owner's list, and bytes of raw mail, that a backup does in one page: some seconds, well within its lease. */
+export const BACKUP_PAGE_MAILS = 250;
+export const BACKUP_PAGE_BYTES = 64 * MiB;
+
+/** Raw mails a backup reads at the same time, to hash them as they come: enough to hide the wait for S3. */
+export const BACKUP_READS = 16;
+
+/** Seconds a worker of a backup may begin new pages; then it hands on. */
+export const BACKUP_SECONDS = 60;
+
+/** Seconds a worker has a backup to itself, from its last page: nobody hears from it for longer only when it was killed. */
+export const BACKUP_LEASE_SECONDS = 120;

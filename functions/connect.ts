@@ -31,6 +31,7 @@ export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameO
 export const pollsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('polls')));
 export const backfillsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backfills')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
+export const backupsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backups')));
 
 /** A setting of the deployment. */
 export function setting(name: keyof Settings): string {

@@ -32,6 +32,8 @@ export const resources = {
   polls: { kind: 'queue', visibility: 1800, maxReceives: 3, promise: 300 },
   /** Records whose mail is to follow their addresses. */
   backfills: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
+  /** Backups of the mail of members who left. A word that is lost is said again within minutes (`sweep-backups`). */
+  backups: { kind: 'queue', visibility: 1080, maxReceives: 5, promise: 900 },
   /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
   arrivals: { kind: 'topic', queue: 'inbound' },
 } as const satisfies Record<string, Resource>;
@@ -116,6 +118,7 @@ export const functions = {
       { on: 'imports', actions: ['SendMessage'] },
       { on: 'polls', actions: ['SendMessage'] },
       { on: 'backfills', actions: ['SendMessage'] },
+      { on: 'backups', actions: ['SendMessage'] },
     ],
     sendsMail: true,
     threads: [parseThread],
@@ -247,6 +250,35 @@ export const functions = {
     ],
     sendsMail: true,
   },
+  'run-backup': {
+    entry: 'functions/run-backup/handler.ts',
+    trigger: { kind: 'queue', queue: 'backups', batchSize: 1, maxConcurrency: 5 },
+    timeout: 180,
+    memory: 1024,
+    uses: [
+      {
+        on: 'table',
+        actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'BatchWriteItem'],
+        prefixes: ['T#*'],
+      },
+      { on: 'table', actions: ['DeleteItem'], prefixes: ['D#BACKUPS'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
+      { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
+      { on: 'backups', actions: ['SendMessage'] },
+    ],
+    sendsMail: true,
+  },
+  'sweep-backups': {
+    entry: 'functions/sweep-backups/handler.ts',
+    trigger: { kind: 'schedule', every: '1 minutes' },
+    timeout: 60,
+    memory: 256,
+    uses: [
+      { on: 'table', actions: ['Query'], prefixes: ['D#BACKUPS'] },
+      { on: 'table', actions: ['BatchGetItem'], prefixes: ['T#*'] },
+      { on: 'backups', actions: ['SendMessage'] },
+    ],
+  },
   'create-tenant': {
     entry: 'functions/create-tenant/handler.ts',
     trigger: { kind: 'operator' },
@@ -283,6 +315,7 @@ export const environmentNames = {
   imports: 'IMPORTS_QUEUE_URL',
   polls: 'POLLS_QUEUE_URL',
   backfills: 'BACKFILLS_QUEUE_URL',
+  backups: 'BACKUPS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',
 } as const satisfies Record<ResourceName, string>;
 

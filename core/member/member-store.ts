@@ -6,7 +6,7 @@ import { conflict, invalid, notFound, stale } from '../errors.ts';
 import { ID, newSecret, sha256, type TenantId } from '../ids.ts';
 import { normaliseAddress } from '../message/address.ts';
 import { isLive, isNew, type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
-import { confirmationKey, dropboxKey, memberAddressKey, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
+import { backupStandingKey, confirmationKey, dropboxKey, memberAddressKey, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import type { Member, memberInput, memberPatch } from './member.ts';
 import { ADMINISTRATOR, type Profile } from './profile.ts';
@@ -139,7 +139,7 @@ export async function confirmMember(codes: Table, tableOf: (tenant: TenantId) =>
  * with the same write (R-33), and their mailbox's mail is out of others' sight (GEN-9); nothing is deleted, and a lock stays (R-26).
  * The last active, confirmed administrator stays one (R-25): a counter on the tenant guards it, so that two
  * administrators cannot remove each other in the same moment. Throws `not-found`, `stale`, `unknown-profile`,
- * `last-administrator`, `changed-meanwhile`.
+ * `last-administrator`, `backup-running`, `changed-meanwhile`.
  */
 export async function patchMember(
   table: Table,
@@ -172,6 +172,9 @@ export async function patchMember(
   ];
   if (before.dropbox) writes.push(dropboxFollows(before.dropbox, after));
   if (after.status !== before.status) writes.push(hiddenMailFollows(viewer.tenant, after));
+  const whileBackedUp = writes.length;
+  // What a backup takes in is what the member left: they come back when it has ended.
+  if (before.status === 'deactivated' && after.status === 'active') writes.push(noBackupRuns(viewer.tenant, id));
   const ownWrites = writes.length;
   if (after.status !== before.status) writes.push(...(await accountFollowsOwner(table, { ...after, tenant: viewer.tenant }, now)));
   writes.push(...countAdministrators(viewer.tenant, counted(after) - counted(before)));
@@ -181,6 +184,9 @@ export async function patchMember(
     if (!(error instanceof TransactionRefused)) throw error;
     if (error.reasons.at(-1) && counted(after) < counted(before)) {
       throw conflict('last-administrator', 'This is the only active administrator. Give another member the Administrator profile first.');
+    }
+    if (error.reasons[whileBackedUp] && ownWrites > whileBackedUp) {
+      throw conflict('backup-running', 'A backup of this member is running. Wait until it ends, or cancel it; then reactivate the member.');
     }
     // The mailbox alone was in the way: a poll moved it in the timetable, which is no change of the member.
     if (tries > 1 && !error.reasons.slice(0, ownWrites).includes(true)) {
@@ -227,6 +233,12 @@ function dropboxFollows(hash: string, member: Member): Write {
     },
   };
 }
+
+const noBackupRuns = (tenant: TenantId, member: string): Write => ({
+  check: backupStandingKey(tenant, member),
+  condition: 'attribute_not_exists(#running)',
+  names: { '#running': 'running' },
+});
 
 function countAdministrators(tenant: TenantId, change: number): Write[] {
   if (change === 0) return [];

@@ -35,7 +35,7 @@ export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, serie
 }
 
 /** How a series is named beside an address. */
-export const holderMark = (series: Series) => (series.channel === 'dropbox' ? series.owner : `${series.owner}#${series.group}`);
+export const holderMark = (series: Series) => (series.channel === 'mailbox' ? `${series.owner}#${series.group}` : series.owner);
 
 const isOneGroup = (series: Series) => series.channel === 'mailbox' && series.group !== MIXED;
 

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  type GetObjectCommandOutput,
   ListObjectsV2Command,
   NoSuchKey,
   PutObjectCommand,
@@ -41,9 +43,17 @@ export class MailBucket {
   }
 
   private async get(key: string, range?: string): Promise<Uint8Array | undefined> {
+    return (await this.open(key, range))?.transformToByteArray();
+  }
+
+  /** The bytes of an object as they come; undefined when it is not there (any longer). */
+  async stream(key: string): Promise<AsyncIterable<Uint8Array> | undefined> {
+    return (await this.open(key)) as AsyncIterable<Uint8Array> | undefined;
+  }
+
+  private async open(key: string, range?: string): Promise<GetObjectCommandOutput['Body'] | undefined> {
     try {
-      const { Body } = await this.s3.send(new GetObjectCommand({ Bucket: this.bucket, Key: key, Range: range }));
-      return await Body?.transformToByteArray();
+      return (await this.s3.send(new GetObjectCommand({ Bucket: this.bucket, Key: key, Range: range }))).Body;
     } catch (error) {
       // Without the right to list the bucket, S3 says 403 for what is not there.
       if (
@@ -53,6 +63,19 @@ export class MailBucket {
         return undefined;
       throw error;
     }
+  }
+
+  /** SHA-256 and size of an object, read as it comes; undefined when it is not there (any longer). */
+  async digest(key: string): Promise<{ sha256: string; bytes: number } | undefined> {
+    const body = await this.stream(key);
+    if (!body) return undefined;
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of body) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+    return { sha256: hash.digest('hex'), bytes };
   }
 
   async write(key: string, bytes: Uint8Array, contentType: string): Promise<void> {

@@ -6,7 +6,7 @@ import type { StoredRecord } from '../record/record.ts';
 import { readColleagues } from '../sharing/audience-store.ts';
 import { canSee, type Verdict } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { type Channel, memberKey, ownMailKey, ownMailPartition, recordKey, tickKey, timelineKey } from '../table/keys.ts';
+import { memberKey, ownMailKey, ownMailPartition, recordKey, type Showing, tickKey, timelineKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import { seriesOf } from './counterpart.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
@@ -17,7 +17,7 @@ import { OWN, ownerSettings, settingsOf } from './timeline-store.ts';
 export type VisibleMessage = { message: Message; copies: Copy[]; records: RecordRef[]; reasons: Reason[] };
 type RecordRef = { module: string; id: string };
 /** Why a copy may be seen: whose it is, and on which record; none for one's own that concerns no record. */
-export type Reason = { owner: string; channel: Channel; because: Verdict['because']; record?: RecordRef };
+export type Reason = { owner: string; channel: Showing; because: Verdict['because']; record?: RecordRef };
 
 const MESSAGE_ID = /^[0-9a-f]{40}$/;
 
@@ -77,15 +77,27 @@ async function seenBy(
       copies.filter(({ member }) => member !== viewer.member),
     ),
   ]);
-  const seenOn = (copy: Copy) => {
-    const { member, channel, counterparts } = copy;
+  const reasonsBy = (channel: Showing, { member, counterparts }: Copy, records: RecordRef[]) => {
     const of = settings.get(member) ?? OWN;
-    return copy.records.flatMap((record): Reason[] => {
+    return records.flatMap((record): Reason[] => {
       if (!readable.has(record.id)) return [];
       const ticks = { ticked: ticked.has(`${record.id} ${member}`) };
       const { visible, because } = canSee(viewer, { owner: member, channel, counterparts }, of, ticks);
       return visible ? [{ owner: member, channel, because, record }] : [];
     });
+  };
+  const shared = new Map(copies.map((copy) => [copy, reasonsBy(copy.channel, copy, copy.records)]));
+  // Looked up only for what would stay hidden: most mail never needs it.
+  const hiddenOn = ({ records }: Copy, on: Reason[] = []) =>
+    records.filter(({ id }) => readable.has(id) && !on.some(({ record }) => record?.id === id));
+  const backedUp = await readBackedUp(
+    table,
+    viewer,
+    copies.map((copy) => ({ ...copy, records: hiddenOn(copy, shared.get(copy)) })),
+  );
+  const seenOn = (copy: Copy) => {
+    const on = copy.channel === 'mailbox' ? (backedUp.get(copy.member) ?? []) : [];
+    return [...(shared.get(copy) ?? []), ...reasonsBy('backup', copy, on)];
   };
   // An owner holds their mail whether a record has it or not; others see it on a record or not at all (SHR-22, SHR-27).
   const seen = copies
@@ -108,30 +120,42 @@ async function readTicks(table: Table, viewer: Viewer, copies: Copy[]): Promise<
   return new Set(asked.filter((_, i) => ticks[i]).map(({ id, member }) => `${id} ${member}`));
 }
 
+/** On which of their records a backup shows these copies of mailboxes, by holder: there the mail has an entry of their backups. */
+async function readBackedUp(table: Table, { tenant }: Viewer, copies: Copy[]): Promise<Map<string, RecordRef[]>> {
+  const asked = copies.flatMap((copy) => (copy.channel === 'mailbox' ? copy.records.map((record) => ({ copy, record })) : []));
+  const keys = asked.map(({ copy, record }) =>
+    timelineKey(tenant, record.id, { owner: copy.member, channel: 'backup' }, copy.receivedAt, copy.message),
+  );
+  const entries = keys.length > 0 ? await table.getMany(keys, { only: ['message'] }) : [];
+  const found = asked.filter((_, i) => entries[i]);
+  return new Map(copies.map(({ member }) => [member, found.filter(({ copy }) => copy.member === member).map(({ record }) => record)]));
+}
+
 /**
  * Who else sees a mail through the viewer's own copies of it: for its owner to check. What others' copies show to whom is theirs
  * to know (R-31).
  */
 export async function audienceOf(table: Table, viewer: Viewer, { copies }: Pick<VisibleMessage, 'copies'>): Promise<Viewer[]> {
   const own = copies.filter(({ member }) => member === viewer.member);
-  const [colleagues, member, records, ticks] = await Promise.all([
+  const [colleagues, member, records, ticks, backedUp] = await Promise.all([
     readColleagues(table, viewer),
     table.get<Member>(memberKey(viewer.tenant, viewer.member)),
     readRecords(table, viewer, own),
     readTicks(table, viewer, own),
+    readBackedUp(table, viewer, own),
   ]);
   const settings = settingsOf(member, viewer.organisation);
+  const isShown = (colleague: Viewer, channel: Showing, { counterparts }: Copy, id: string) => {
+    const record = records.get(id);
+    const ticked = ticks.has(`${id} ${viewer.member}`);
+    const shared = { owner: viewer.member, channel, counterparts };
+    return record && mayRead(colleague, record) && canSee(colleague, shared, settings, { ticked }).visible;
+  };
   return colleagues.filter((colleague) =>
-    own.some(({ channel, counterparts, records: on }) =>
-      on.some(({ id }) => {
-        const record = records.get(id);
-        const shared = { owner: viewer.member, channel, counterparts };
-        return (
-          record &&
-          mayRead(colleague, record) &&
-          canSee(colleague, shared, settings, { ticked: ticks.has(`${id} ${viewer.member}`) }).visible
-        );
-      }),
+    own.some(
+      (copy) =>
+        copy.records.some(({ id }) => isShown(colleague, copy.channel, copy, id)) ||
+        backedUp.get(copy.member)?.some(({ id }) => isShown(colleague, 'backup', copy, id)),
     ),
   );
 }

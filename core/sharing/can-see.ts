@@ -1,6 +1,6 @@
 import type { Viewer } from '../member/viewer.ts';
 import { domainOf } from '../message/address.ts';
-import type { Channel } from '../table/keys.ts';
+import type { Showing } from '../table/keys.ts';
 import { isExcluded } from '../tenant/excluded-domain.ts';
 import type { Exclusions, Sharing } from './sharing.ts';
 
@@ -19,7 +19,7 @@ export type OwnerSettings = {
 /** A copy, as far as its being shared depends on it. */
 export type Shared = {
   owner: string;
-  channel: Channel;
+  channel: Showing;
   /**
    * Addresses of the other side: its senders when it was received, all To and CC when it was sent (R-6). Undefined for mail
    * filed before they were noted: then they count as excluded, if anything is.
@@ -29,7 +29,7 @@ export type Shared = {
 
 /** Why a copy may be seen, or may not. Each has its words in `explain-visibility.ts`. */
 export type Verdict =
-  | { visible: true; because: 'own' | 'filed-on-record' | 'ticked' | 'public' | 'administrators' }
+  | { visible: true; because: 'own' | 'filed-on-record' | 'backed-up' | 'ticked' | 'public' | 'administrators' }
   | { visible: false; because: 'private' | 'not-ticked' | 'excluded-domain' | 'administrators-only' | 'owner-deactivated' };
 
 /**
@@ -51,6 +51,9 @@ export function canSee(
       return bySharing(viewer, copy, settings, record);
     case 'mailbox':
       return bySharing(viewer, copy, settings, record);
+    case 'backup':
+      // What a backup made visible stays so, whatever its owner sets later (R-16); what it may not show, it did not write.
+      return { visible: true, because: 'backed-up' };
     default:
       return unreachable(copy.channel);
   }

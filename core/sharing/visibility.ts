@@ -9,7 +9,7 @@ const words = z.object({ en: z.string(), ja: z.string() });
 export const visibilityReturned = z.object({
   because: z.array(
     z.object({
-      code: z.enum(['own', 'filed-on-record', 'ticked', 'public', 'administrators']),
+      code: z.enum(['own', 'filed-on-record', 'backed-up', 'ticked', 'public', 'administrators']),
       words,
       owner: z.object({ id: z.string(), name: z.string() }).meta({ description: 'Who holds the copy you see' }),
       record: z.object({ module: z.string(), id: z.string() }).optional(),

@@ -20,6 +20,8 @@ import type { TenantId } from '../ids.ts';
  * | activity entry                  | T#t#U#member            | A#id (sorts by time)              |
  * | mail account                    | T#t#U#member            | X#account                         |
  * | mail settings                   | T#t#U#member            | SETTINGS                          |
+ * | where a member's backups stand  | T#t#U#member            | BACKUP                            |
+ * | backup of a member              | T#t#U#member            | V#backup (sorts by time)          |
  * | mail of a member's mailboxes    | T#t#O#member            | receivedAt#message                |
  * | mail seen on a POP3 server      | T#t#X#account           | Y#sha256(unique id, occurrence)   |
  * | poll of an account              | T#t#X#account           | P#id (sorts by time)              |
@@ -30,10 +32,11 @@ import type { TenantId } from '../ids.ts';
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
  * | record                          | T#t#R#record            | RECORD                            |
  * | record that belongs to a record | T#t#R#parent            | C#module#record                   |
- * | who holds mail of a record      | T#t#W#record            | owner#d, owner#m#group            |
+ * | who holds mail of a record      | T#t#W#record            | owner#d, owner#m#group, owner#b   |
  * | owner shares mail of a record   | T#t#W#record            | owner#tick                        |
  * | mail of a record (timeline)     | T#t#R#record            | O#owner#d#receivedAt#message,     |
  * |                                 |                         | O#owner#m#group#receivedAt#message|
+ * | mail of a record, backed up     | T#t#R#record            | O#owner#b#receivedAt#message      |
  * | address claimed by a record     | T#t#E#address           | CLAIM#module                      |
  * | address of a record             | T#t#E#address           | R#module#record                   |
  * | mail with an address            | T#t#F#address           | receivedAt#message#member#m,      |
@@ -47,18 +50,23 @@ import type { TenantId } from '../ids.ts';
  * | message of a thread             | T#t#H#thread            | message                           |
  * | import                          | T#t#J                   | import                            |
  * | how far a record's mail is pulled in| T#t#R#record        | BACKFILL                          |
+ * | backup                          | T#t#V                   | backup                            |
+ * | page of a backup                | T#t#V#backup            | P#page                            |
+ * | backup that is running          | D#BACKUPS               | tenant#backup                     |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`: IAM holds the API to those of its caller's tenant (dynamodb:LeadingKeys).
  * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail;
- * `D#` by the planner, and by whoever changes when an account is polled.
+ * `D#` by the planner, by whoever changes when an account is polled, and by those who start, end and look after backups.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
 
 /** How a mail came in: by the dropbox, or from a mailbox. Kept in keys, because sharing treats them differently (R-40). */
 export type Channel = 'dropbox' | 'mailbox';
-const CHANNEL: Record<Channel, string> = { dropbox: 'd', mailbox: 'm' };
+/** How it is shown on a record: as it came in, or because a backup shows it (R-16). */
+export type Showing = Channel | 'backup';
+const CHANNEL: Record<Showing, string> = { dropbox: 'd', mailbox: 'm', backup: 'b' };
 
 export const dropboxKey = (addressHash: string): Key => ({ pk: `A#${addressHash}`, sk: 'DROPBOX' });
 export const confirmationKey = (codeHash: string): Key => ({ pk: `C#${codeHash}`, sk: 'CONFIRMATION' });
@@ -89,6 +97,12 @@ export const mailAccountKey = (t: TenantId, member: string, account: string): Ke
   sk: `${mailAccountPrefix}${account}`,
 });
 export const mailSettingsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'SETTINGS' });
+export const backupStandingKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'BACKUP' });
+export const memberBackupPrefix = 'V#';
+export const memberBackupKey = (t: TenantId, member: string, id: string): Key => ({
+  pk: memberPartition(t, member),
+  sk: `${memberBackupPrefix}${id}`,
+});
 
 export const ownMailPartition = (t: TenantId, member: string) => `T#${t}#O#${member}`;
 export const ownMailKey = (t: TenantId, member: string, receivedAt: string, message: string): Key => ({
@@ -123,8 +137,8 @@ export const childKey = (t: TenantId, parent: string, module: string, record: st
   sk: `C#${module}#${record}`,
 });
 export const holdersPartition = (t: TenantId, record: string) => `T#${t}#W#${record}`;
-/** One series of a record's mail: an owner's by the dropbox, or of a mailbox with one set of domains (`groupOf`). */
-export type Series = { owner: string; channel: 'dropbox' } | { owner: string; channel: 'mailbox'; group: string };
+/** One series of a record's mail: an owner's by the dropbox, of a mailbox with one set of domains (`groupOf`), or what backups show. */
+export type Series = { owner: string; channel: 'dropbox' | 'backup' } | { owner: string; channel: 'mailbox'; group: string };
 const seriesName = (series: Series) =>
   `${series.owner}#${CHANNEL[series.channel]}${series.channel === 'mailbox' ? `#${series.group}` : ''}`;
 export const holderKey = (t: TenantId, record: string, series: Series): Key => ({
@@ -192,6 +206,16 @@ export const threadKey = (t: TenantId, thread: string, message: string): Key => 
 
 export const importsPartition = (t: TenantId) => `T#${t}#J`;
 export const importKey = (t: TenantId, id: string): Key => ({ pk: importsPartition(t), sk: id });
+
+export const backupsPartition = (t: TenantId) => `T#${t}#V`;
+export const backupKey = (t: TenantId, id: string): Key => ({ pk: backupsPartition(t), sk: id });
+export const backupPagesPartition = (t: TenantId, id: string) => `T#${t}#V#${id}`;
+export const backupPageKey = (t: TenantId, id: string, page: number): Key => ({
+  pk: backupPagesPartition(t, id),
+  sk: `P#${String(page).padStart(6, '0')}`,
+});
+export const runningBackupsPartition = 'D#BACKUPS';
+export const runningBackupKey = (t: TenantId, id: string): Key => ({ pk: runningBackupsPartition, sk: `${t}#${id}` });
 
 export const auditPartition = (t: TenantId, month: string) => `T#${t}#Z#${month}`;
 export const auditKey = (t: TenantId, at: string, id: string): Key => ({ pk: auditPartition(t, at.slice(0, 7)), sk: id });

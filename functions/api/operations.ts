@@ -2,6 +2,7 @@ import { setting } from '../connect.ts';
 import type { Operation } from './call.ts';
 import { openapiDocument } from './openapi.ts';
 import { addonUserOperations } from './operations/addon-users.ts';
+import { backupOperations } from './operations/backups.ts';
 import { dropboxOperations } from './operations/dropbox.ts';
 import { mailAccountOperations } from './operations/mail-accounts.ts';
 import { messageOperations } from './operations/messages.ts';
@@ -19,4 +20,5 @@ export const operations: Record<string, Operation> = {
   ...mailAccountOperations,
   ...sharingOperations,
   ...addonUserOperations,
+  ...backupOperations,
 };

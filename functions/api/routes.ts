@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { Route } from './route.ts';
 import { addonUserRoutes } from './routes/addon-users.ts';
+import { backupRoutes } from './routes/backups.ts';
 import { dropboxRoutes } from './routes/dropbox.ts';
 import { mailAccountRoutes } from './routes/mail-accounts.ts';
 import { mailServerRoutes } from './routes/mail-server.ts';
@@ -28,4 +29,5 @@ export const routes: readonly Route[] = [
   ...mailServerRoutes,
   ...sharingRoutes,
   ...addonUserRoutes,
+  ...backupRoutes,
 ];

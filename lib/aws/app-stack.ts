@@ -65,6 +65,7 @@ function reachesOf({ table, mail, key }: Storage, { queues, topics }: Queues): R
     imports: { arn: queues.imports.queueArn, variable: queues.imports.queueUrl },
     polls: { arn: queues.polls.queueArn, variable: queues.polls.queueUrl },
     backfills: { arn: queues.backfills.queueArn, variable: queues.backfills.queueUrl },
+    backups: { arn: queues.backups.queueArn, variable: queues.backups.queueUrl },
     arrivals: { arn: topics.arrivals.topicArn, variable: topics.arrivals.topicArn },
   };
 }

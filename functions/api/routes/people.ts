@@ -112,7 +112,7 @@ export const peopleRoutes: Route[] = [
     body: memberPatch,
     example: { status: 'deactivated' },
     returns: memberReturned,
-    problems: ['last-administrator', 'unknown-profile', 'changed-meanwhile'],
+    problems: ['last-administrator', 'backup-running', 'unknown-profile', 'changed-meanwhile'],
   },
   {
     method: 'POST',

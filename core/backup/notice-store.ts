@@ -1,0 +1,20 @@
+import type { TenantId } from '../ids.ts';
+import type { Member } from '../member/member.ts';
+import type { ProductMail } from '../outbound/send.ts';
+import type { Table } from '../table/client.ts';
+import { memberKey } from '../table/keys.ts';
+import type { Backup } from './backup.ts';
+import { claimNotice, noteNoticeSent } from './backup-store.ts';
+import { endMail } from './notices.ts';
+
+type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
+
+/** Tells who started a backup that it has ended, once: only a worker killed between sending and noting it makes a second mail of it. */
+export async function tellStarter({ table, tell, publicUrl }: Post, tenant: TenantId, backup: Backup, now: Date): Promise<void> {
+  if (backup.noticeSentAt === undefined) {
+    if (!(await claimNotice(table, tenant, backup.id, now))) return;
+    const [starter, member] = await table.getMany<Member>([backup.startedBy, backup.member].map((id) => memberKey(tenant, id)));
+    if (starter?.status === 'active') await tell({ to: starter.email, ...endMail(backup, member?.name ?? '', publicUrl) });
+  }
+  await noteNoticeSent(table, tenant, backup.id, now);
+}

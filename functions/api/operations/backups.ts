@@ -1,0 +1,45 @@
+import type * as z from 'zod';
+import { type Backup, type backupInput, backupView } from '../../../core/backup/backup.ts';
+import { cancelBackup, findBackup, listBackups, type StartRoom, startBackup } from '../../../core/backup/backup-store.ts';
+import type { BackupKind } from '../../../core/backup/eligibility.ts';
+import { newId } from '../../../core/ids.ts';
+import type { Viewer } from '../../../core/member/viewer.ts';
+import { backupsQueue, tableOf } from '../../connect.ts';
+import { errorForLog, log } from '../../edge/log.ts';
+import type { Call, Operation, Reply } from '../call.ts';
+
+type Start = Call<never, z.output<typeof backupInput>>;
+type Page = { limit: number; cursor?: string };
+
+export const backupOperations = {
+  startBackup: (call: Start) => start('backup', call),
+  startLatestBackup: (call: Start) => start('latest-backup', call),
+  listBackups: async ({ viewer, params, query }: Call<Page>) => {
+    const page = { limit: query.limit, after: query.cursor };
+    const { items, next } = await listBackups(tableOf(viewer.tenant), viewer, params.memberId ?? '', page);
+    return { body: { items: items.map(backupView), next } };
+  },
+  readBackup: async ({ viewer, params }: Call) => shown(await findBackup(tableOf(viewer.tenant), viewer, params.backupId ?? '')),
+  cancelBackup: async ({ viewer, params, now }: Call) => shown(await cancelBackup(room(viewer), viewer, params.backupId ?? '', now)),
+} satisfies Record<string, Operation>;
+
+async function start(kind: BackupKind, { viewer, params, body, now }: Start): Promise<Reply> {
+  const backup = await startBackup(room(viewer), viewer, params.memberId ?? '', kind, { scope: body.scope, id: newId(now), now });
+  return { ...shown(backup), headers: { location: `/v1/backups/${backup.id}` } };
+}
+
+/** A word that cannot be sent now is said again within minutes, by `sweep-backups`: what was begun is answered as begun. */
+const room = ({ tenant }: Viewer): StartRoom => ({
+  table: tableOf(tenant),
+  queue: {
+    send: async (job) => {
+      try {
+        await backupsQueue().send(job);
+      } catch (error) {
+        log.error('the worker of a backup was not told', { ...job, ...errorForLog(error) });
+      }
+    },
+  },
+});
+
+const shown = (backup: Backup): Reply => ({ body: backupView(backup) });

@@ -1,0 +1,67 @@
+import { backupInput, backupReturned } from '../../../core/backup/backup.ts';
+import { reasonCodes } from '../../../core/backup/eligibility.ts';
+import { pageOf, pageQuery } from '../../../core/table/page.ts';
+import type { Route } from '../route.ts';
+
+const common = { tag: 'Backups', who: 'administrator' } as const;
+/** But for who is no administrator: that is 403 like everywhere. */
+const refusals = reasonCodes.filter((code) => code !== 'not_administrator').map((code) => code.replaceAll('_', '-'));
+const REFUSED = 'When refused, the first reason is the code; `reasons` lists all of them, each with what to do about it.';
+
+/** What administrators do with the mail of members who left: back it up, so that colleagues see it on its records again. */
+export const backupRoutes: Route[] = [
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/addon-users/{memberId}/backup',
+    operation: 'startBackup',
+    summary: "Back up a deactivated member's mail",
+    description: `Makes their mail that is tied to records visible there again; it stays so. It runs in the background: ask for the backup until its state is \`completed\`. ${REFUSED}`,
+    body: backupInput,
+    example: { scope: 'shared' },
+    returns: backupReturned,
+    status: 202,
+    problems: [...refusals.filter((code) => !['not-reactivated', 'settings-not-saved'].includes(code)), 'changed-meanwhile'],
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/addon-users/{memberId}/latest-backup',
+    operation: 'startLatestBackup',
+    summary: 'Back up what is new since a member came back and left again',
+    description: `Adds to the backups before it; no mail is there twice. The member must have saved their mail settings in person after they came back. ${REFUSED}`,
+    body: backupInput,
+    example: { scope: 'shared' },
+    returns: backupReturned,
+    status: 202,
+    problems: [...refusals.filter((code) => code !== 'use-latest-backup'), 'changed-meanwhile'],
+  },
+  {
+    ...common,
+    method: 'GET',
+    path: '/v1/addon-users/{memberId}/backups',
+    operation: 'listBackups',
+    summary: 'All backups ever taken of a member, newest first',
+    query: pageQuery,
+    returns: pageOf(backupReturned),
+    problems: ['bad-cursor'],
+  },
+  {
+    ...common,
+    method: 'GET',
+    path: '/v1/backups/{backupId}',
+    operation: 'readBackup',
+    summary: 'A backup: how far it is, and what it came to',
+    returns: backupReturned,
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/backups/{backupId}/cancel',
+    operation: 'cancelBackup',
+    summary: 'Cancel a running backup',
+    description: 'What it has made visible so far stays visible, and another backup goes on from there.',
+    returns: backupReturned,
+    problems: ['not-running'],
+  },
+];

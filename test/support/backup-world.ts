@@ -1,0 +1,190 @@
+import type { MailAccount } from '../../core/account/account.ts';
+import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
+import type { Backup, BackupJob, BackupStanding } from '../../core/backup/backup.ts';
+import { readBackup, type StartRoom, startBackup } from '../../core/backup/backup-store.ts';
+import type { BackupKind } from '../../core/backup/eligibility.ts';
+import { type BackupRoom, runBackup } from '../../core/backup/run-backup.ts';
+import type { BackupScope } from '../../core/backup/scope.ts';
+import { newId, sha256 } from '../../core/ids.ts';
+import { patchMember } from '../../core/member/member-store.ts';
+import { builtInProfiles } from '../../core/member/profile.ts';
+import type { Viewer } from '../../core/member/viewer.ts';
+import type { ParsedMail } from '../../core/message/parsed-mail.ts';
+import { listTimeline } from '../../core/message/timeline-store.ts';
+import type { ProductMail } from '../../core/outbound/send.ts';
+import type { Sharing } from '../../core/sharing/sharing.ts';
+import type { Table } from '../../core/table/client.ts';
+import { backupStandingKey, mailAccountKey, mailSettingsKey, memberKey } from '../../core/table/keys.ts';
+import { dropboxWorld, existing, MAIL_DOMAIN, mail, type World } from './dropbox-world.ts';
+
+export const NINE = new Date('2026-03-02T09:00:00.000Z');
+export const TARO = 'taro@customer.example';
+export const FRIEND = 'friend@partner.example';
+const profiles = new Map(builtInProfiles().map((profile) => [profile.id, profile]));
+
+/** A member who leaves, their mailbox, two records, a colleague and an administrator; S3, the queue and the clock around them. */
+export class BackupWorld {
+  readonly table: Table;
+  world!: World;
+  leaver!: Viewer;
+  admin!: Viewer;
+  colleague!: Viewer;
+  contact = '';
+  lead = '';
+  now = NINE;
+  readonly files = new Map<string, Uint8Array>();
+  readonly jobs: BackupJob[] = [];
+  readonly told: ProductMail[] = [];
+  private readonly parsed = new Map<string, ParsedMail>();
+  private count = 0;
+
+  constructor(table: Table) {
+    this.table = table;
+  }
+
+  async begin(sharing: Sharing = { type: 'public', excludedDomains: [] }, organisation: object = {}): Promise<this> {
+    this.world = await dropboxWorld(this.table, { organisation });
+    const member = (email: string, more: object = {}) => this.world.addMember(newId(this.tick()), email, more);
+    this.leaver = await member('leaver@example.com', { sharing });
+    this.admin = await member('admin@example.com', { profile: 'administrator' });
+    this.colleague = await member('colleague@example.com');
+    this.contact = await existing(this.table, this.world, 'contacts', TARO, this.leaver.member);
+    this.lead = await existing(this.table, this.world, 'leads', FRIEND, this.leaver.member);
+    await this.account({});
+    await this.saveSettings();
+    return this;
+  }
+
+  /** A second passes. */
+  tick(seconds = 1): Date {
+    this.now = new Date(this.now.getTime() + seconds * 1000);
+    return this.now;
+  }
+
+  /** The leaver's mailbox, as a poll would find it. */
+  async account(more: Partial<MailAccount> | undefined): Promise<void> {
+    const { tenant, member } = this.leaver;
+    if (!more) return this.table.delete(mailAccountKey(tenant, member, 'acc'));
+    const at = NINE.toISOString();
+    const account = {
+      id: 'acc',
+      tenant,
+      member,
+      name: 'Work',
+      address: 'leaver@example.com',
+      protocol: 'pop3',
+      incoming: { host: 'pop.example.com', port: 995, security: 'implicit', userName: 'leaver' },
+      incomingPassword: 'sealed',
+      deletion: { policy: 'leave' },
+      since: at,
+      createdAt: at,
+      version: 1,
+      credentials: 1,
+      active: true,
+      state: 'ok',
+      stateSince: at,
+      authFailures: 0,
+      connectFailures: 0,
+      sync: { found: 0, fetched: 0, filed: 0, skipped: 0, bytes: 0 },
+      totals: { filed: 0, deleted: 0 },
+      ...more,
+    };
+    await this.table.put({ ...mailAccountKey(tenant, member, 'acc'), ...account });
+  }
+
+  /** The leaver saves their mail settings in person. */
+  async saveSettings(sharing?: Sharing): Promise<void> {
+    const { tenant, member } = this.leaver;
+    await this.table.put({ ...mailSettingsKey(tenant, member), active: 'acc', savedAt: this.tick().toISOString(), version: 1 });
+    if (sharing) await this.share(sharing);
+  }
+
+  async share(sharing: Sharing): Promise<void> {
+    await this.table.update(memberKey(this.leaver.tenant, this.leaver.member), {
+      update: 'SET sharing = :sharing',
+      values: { ':sharing': sharing },
+    });
+  }
+
+  /** A mail that a poll of a mailbox has fetched; its raw bytes are its subject. */
+  async fetched(subject: string, more: Partial<ParsedMail> = {}, owner: Viewer = this.leaver): Promise<string> {
+    const parsed = mail({ subject, from: [{ address: TARO, name: '' }], to: [{ address: 'leaver@example.com', name: '' }], ...more });
+    const receivedAt = this.tick().toISOString();
+    const rawKey = `t/${owner.tenant}/mail/acc/${sha256(subject)}.eml`;
+    this.files.set(rawKey, Buffer.from(subject));
+    const seen = sha256(String(++this.count), subject);
+    this.parsed.set(rawKey, parsed);
+    const room = {
+      table: this.table,
+      mailDomain: MAIL_DOMAIN,
+      readRaw: async (key: string) => this.files.get(key),
+      readMail: async (raw: Uint8Array) => [...this.parsed.values()].find((one) => one.subject === Buffer.from(raw).toString()),
+    };
+    const delivery = { tenant: owner.tenant, member: owner.member, account: 'acc', seen, rawKey, rawSize: subject.length, receivedAt };
+    await ingestMailbox(room as Parameters<typeof ingestMailbox>[0], delivery);
+    return rawKey;
+  }
+
+  async setStatus(status: 'active' | 'deactivated') {
+    return patchMember(this.table, this.admin, profiles, this.leaver.member, { status }, this.tick());
+  }
+
+  startRoom(): StartRoom {
+    return { table: this.table, queue: { send: async (job) => void this.jobs.push(job) } };
+  }
+
+  start(kind: BackupKind = 'backup', scope: BackupScope = 'shared', viewer = this.admin): Promise<Backup> {
+    const now = this.tick();
+    return startBackup(this.startRoom(), viewer, this.leaver.member, kind, { scope, id: newId(now), now });
+  }
+
+  room(more: Partial<BackupRoom> = {}): BackupRoom {
+    return {
+      ...this.startRoom(),
+      files: {
+        write: async (key, bytes) => void this.files.set(key, bytes),
+        digest: async (key) => {
+          const bytes = this.files.get(key);
+          return bytes && { sha256: sha256(bytes), bytes: bytes.length };
+        },
+      },
+      tell: async (notice) => void this.told.push(notice),
+      publicUrl: 'https://crm.example.com',
+      clock: () => this.now,
+      ...more,
+    };
+  }
+
+  /** Works until the queue is empty; each turn does a page. */
+  async work(more: Partial<BackupRoom> = {}): Promise<void> {
+    for (let job = this.jobs.shift(); job; job = this.jobs.shift()) {
+      await runBackup(this.room(more), this.leaver.tenant, job.backup, new Date(this.now.getTime() + 1));
+      this.tick();
+    }
+  }
+
+  /** From its start to its end. */
+  async backUp(kind: BackupKind = 'backup', scope: BackupScope = 'shared'): Promise<Backup> {
+    const { id } = await this.start(kind, scope);
+    await this.work();
+    return this.read(id);
+  }
+
+  async read(id: string): Promise<Backup> {
+    return (await readBackup(this.table, this.leaver.tenant, id)) as Backup;
+  }
+
+  async standing(): Promise<BackupStanding | undefined> {
+    return this.table.get<BackupStanding>(backupStandingKey(this.leaver.tenant, this.leaver.member));
+  }
+
+  /** Subjects a viewer sees on a record, newest first. */
+  async seen(record = this.contact, viewer = this.colleague): Promise<string[]> {
+    return (await listTimeline(this.table, viewer, record, { limit: 100 })).items.map(({ subject }) => subject);
+  }
+
+  async manifest(id: string) {
+    const bytes = this.files.get(`t/${this.leaver.tenant}/backups/${id}/manifest.json`);
+    return bytes && JSON.parse(Buffer.from(bytes).toString());
+  }
+}
