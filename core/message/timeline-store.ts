@@ -169,9 +169,11 @@ class Source {
   /** Who is on the other side stands in the entry; of a mail to very many in its copy alone. */
   private async seen(entries: Positioned[]): Promise<Positioned[]> {
     const { series, sees } = this.open;
-    if (!sees) return entries;
+    // A backup shows nothing that must be looked at mail by mail.
+    if (!sees || series.channel === 'backup') return entries;
     const unnamed = entries.filter(({ counterparts }) => counterparts === undefined).map(({ message }) => message);
-    const keys = unnamed.map((message) => copyKey(this.tenant, message, series.owner, series.channel));
+    const { owner, channel } = series;
+    const keys = unnamed.map((message) => copyKey(this.tenant, message, owner, channel));
     const copies = keys.length > 0 ? await this.table.getMany<Copy>(keys, { only: ['counterparts'] }) : [];
     const named = new Map(unnamed.map((message, i) => [message, copies[i]?.counterparts]));
     return entries.filter(({ message, counterparts }) => sees(counterparts ?? named.get(message)));

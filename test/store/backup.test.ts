@@ -173,7 +173,7 @@ describe('the run', () => {
         .split('\n')
         .map((line) => JSON.parse(line));
     });
-    expect(lines.map(({ sha256: hash }) => hash)).toEqual(subjects.map((subject) => sha256(Buffer.from(subject))));
+    expect(lines.map((line: { sha256: string }) => line.sha256)).toEqual(subjects.map((subject) => sha256(Buffer.from(subject))));
     expect(manifest).toMatchObject({ scope: 'shared', startedBy: world.admin.member, result: { mails: 7 } });
   });
 

@@ -26,7 +26,10 @@ export type Thing =
   | 'import'
   | 'mail account'
   | 'add-on user'
-  | 'locked add-on user';
+  | 'locked add-on user'
+  | 'leaver'
+  | 'backup'
+  | 'running backup';
 
 /** Who sees a thing. Never anybody of another tenant. */
 export type Seen =
@@ -151,6 +154,12 @@ export const cells: Record<string, Cell> = {
   readAddonUser: { thing: 'add-on user', seen: 'tenant' },
   lockAddonUser: { thing: 'add-on user', seen: 'tenant', body: () => ({ reason: 'Leaves soon' }), spends: true },
   unlockAddonUser: { thing: 'locked add-on user', seen: 'tenant', body: () => ({}), spends: true },
+  // Of one member one backup runs at a time: each needs a member of its own.
+  startBackup: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'shared' }), spends: true },
+  startLatestBackup: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'all-records' }), spends: true },
+  listBackups: { thing: 'member', seen: 'tenant' },
+  readBackup: { thing: 'backup', seen: 'tenant' },
+  cancelBackup: { thing: 'running backup', seen: 'tenant', spends: true },
   downloadAttachment: { thing: 'mail', seen: SEEN.leads, path: { index: '0' } },
 };
 

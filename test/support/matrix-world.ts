@@ -1,3 +1,4 @@
+import { callAws, TABLE } from '../../lib/local/engine.ts';
 import type { Answer, TestHost } from './host.ts';
 import { until } from './host.ts';
 import { type Caller, mailAccount, type Owner, type Thing } from './matrix-cells.ts';
@@ -86,6 +87,18 @@ export async function matrixWorld(host: TestHost): Promise<MatrixWorld> {
   };
 }
 
+async function setAttribute(host: TestHost, { pk, sk }: { pk: string; sk: string }, name: string, value: string): Promise<void> {
+  const answer = await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.UpdateItem', {
+    TableName: TABLE,
+    Key: { pk: { S: pk }, sk: { S: sk } },
+    UpdateExpression: 'SET #name = :value',
+    ConditionExpression: 'attribute_exists(pk)',
+    ExpressionAttributeNames: { '#name': name },
+    ExpressionAttributeValues: { ':value': { S: value } },
+  });
+  if (!answer.ok) throw new Error(await answer.text());
+}
+
 function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thing, (owner: Owner) => Promise<string>> {
   let count = 0;
   const canaryOf = (owner: Owner) => (owner === 'stranger' ? CANARY.theirs : CANARY.ours);
@@ -111,7 +124,41 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     return id;
   };
 
+  /** Somebody who left, came back, saved their settings, and left again: either kind of backup may be taken of them. */
+  const leaver = async (owner: Owner): Promise<Person> => {
+    const administrator = administratorOf(owner);
+    const left = await join(host, administrator, `left-${++count}@${canaryOf(owner)}.example`);
+    const setStatus = (status: string) => expectStatus(200, administrator.api('PATCH', `/v1/members/${left.id}`, { status }));
+    await expectStatus(200, administrator.api('PATCH', `/v1/members/${left.id}`, { mailAddOn: true }));
+    const { id } = await post(left, '/v1/mail-accounts', mailAccount(20_000 + ++count, canaryOf(owner)));
+    for (const _ of ['once', 'again']) {
+      await setStatus('deactivated');
+      await setStatus('active');
+      const sharing = { type: 'custom' };
+      const settings = { activeMailbox: id, fromAddress: left.email, sharing, dropboxVisibility: 'record', gather: null };
+      await expectStatus(200, left.api('PUT', '/v1/mail-settings', settings));
+    }
+    await setStatus('deactivated');
+    return left;
+  };
+  const backup = async (owner: Owner) => {
+    const { api } = administratorOf(owner);
+    const { json } = await expectStatus(202, api('POST', `/v1/addon-users/${(await leaver(owner)).id}/backup`, { scope: 'all-records' }));
+    await until(async () => (await api('GET', `/v1/backups/${json.id}`)).json.state === 'completed');
+    return json as { id: string; member: string };
+  };
+
   return {
+    leaver: async (owner) => (await leaver(owner)).id,
+    backup: async (owner) => (await backup(owner)).id,
+    // As if it still ran: a real one is over before anybody can cancel it.
+    'running backup': async (owner) => {
+      const { id, member } = await backup(owner);
+      const tenant = people[owner].token.split('_').at(-3);
+      await setAttribute(host, { pk: `T#${tenant}#V`, sk: id }, 'state', 'running');
+      await setAttribute(host, { pk: `T#${tenant}#U#${member}`, sk: 'BACKUP' }, 'running', id);
+      return id;
+    },
     token: async (owner) => (await post(people[owner], '/v1/tokens', { name: `token ${canaryOf(owner)}` })).id,
     member: async (owner) => people[owner].id,
     invited: async (owner) => {

@@ -48,7 +48,9 @@ test('LBK-1, LBK-2, truth table 2.4: the latest backup asks for a return, and fo
 });
 
 test('BKP-9: all reasons are given, in the order of the table, each with words and a cure', () => {
-  const some = fc.subarray(TABLE.filter(([code]) => !['imap_not_supported', 'account_type_not_eligible', 'domain_mismatch'].includes(code)));
+  const some = fc.subarray(
+    TABLE.filter(([code]) => !['imap_not_supported', 'account_type_not_eligible', 'domain_mismatch'].includes(code)),
+  );
   fc.assert(
     fc.property(some, (broken) => {
       const facts = Object.assign({}, FINE, ...broken.map(([, change]) => change));
