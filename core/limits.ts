@@ -216,7 +216,8 @@ export const BACKUP_PAGE_BYTES = 64 * MiB;
 /** Raw mails a backup reads at the same time, to hash them as they come: enough to hide the wait for S3. */
 export const BACKUP_READS = 16;
 
-/** Seconds a worker of a backup may begin new pages; then it hands on. */
+/** Pages a worker of a backup does before it hands on, and seconds in which it may begin them. */
+export const BACKUP_TURN_PAGES = 4;
 export const BACKUP_SECONDS = 60;
 
 /** Seconds a worker has a backup to itself, from its last page: nobody hears from it for longer only when it was killed. */

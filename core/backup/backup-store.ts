@@ -20,7 +20,7 @@ import type { Page } from '../table/page.ts';
 import type { Backup, BackupJob, BackupPage, BackupState } from './backup.ts';
 import { NO_TALLY } from './backup.ts';
 import { readBackupFacts } from './backup-facts-store.ts';
-import { type BackupKind, type Refusal, refusalsOf } from './eligibility.ts';
+import { type BackupKind, REASONS, type Refusal, refusalsOf } from './eligibility.ts';
 import { type BackupScope, sharingInScope } from './scope.ts';
 
 export type StartRoom = { table: Table; queue: { send: (job: BackupJob) => Promise<void> } };
@@ -91,10 +91,10 @@ export async function startBackup(
   return backup;
 }
 
-/** 409 with the first reason as its code, in the spelling of problems; all of them are listed as they stand in truth table 2.3. */
+/** 409 with the first reason's problem as its code; all of them are listed as they stand in truth table 2.3. */
 function refused(reasons: Refusal[]): Problem {
   const [{ code, words, cure }] = reasons as [Refusal];
-  return conflict(code.replaceAll('_', '-'), `${words} ${cure}`, { reasons });
+  return conflict(REASONS[code].problem, `${words} ${cure}`, { reasons });
 }
 
 export function readBackup(table: Table, tenant: TenantId, id: string): Promise<Backup | undefined> {

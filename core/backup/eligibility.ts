@@ -25,58 +25,69 @@ export type BackupKind = 'backup' | 'latest-backup';
 /** Every reason a backup is refused for, in the order of truth table 2.3; those of the latest backup alone come last (table 2.4). */
 export const REASONS = {
   not_administrator: {
+    problem: 'administrators-only',
     refuses: ({ actor }) => !actor.administrator,
     words: 'Only members with the Administrator profile may take a backup.',
     cure: 'Ask an administrator to take it.',
   },
   user_active: {
+    problem: 'user-active',
     refuses: ({ status }) => status === 'active',
     words: 'The member is active: their mail is theirs to share.',
     cure: 'Deactivate the member first.',
   },
   no_account: {
+    problem: 'no-account',
     refuses: ({ account }) => account === undefined,
     words: 'The member has no mail account on record.',
     cure: 'There is nothing to back up. Mail sent to the BCC dropbox stays on its records without a backup.',
   },
   imap_not_supported: {
+    problem: 'imap-not-supported',
     refuses: ({ account }) => account !== undefined && !BACKED_UP_PROTOCOLS.includes(account.protocol),
     words: 'The mailbox is read over IMAP; only mailboxes read over POP3, or hosted here, can be backed up.',
     cure: 'Reactivate the member and let them set the mailbox up over POP3.',
   },
   private_account: {
+    problem: 'private-account',
     refuses: ({ type }) => type === 'private',
     words: 'The member shares no mail: a private mailbox cannot be backed up.',
     cure: 'Only the member can change that: reactivate them, and let them save `custom` or `public` in their mail settings.',
   },
   account_type_not_eligible: {
+    problem: 'account-type-not-eligible',
     refuses: ({ type }) => type === 'admin',
     words: 'The member shares mail with administrators alone: such a mailbox cannot be backed up.',
     cure: 'Reactivate the member, and let them save `custom` or `public` in their mail settings.',
   },
   domain_mismatch: {
+    problem: 'domain-mismatch',
     refuses: ({ account, actor }) => account !== undefined && !isSameDomain(account.address, actor.email),
     words: 'The mailbox belongs to another domain than your login address.',
     cure: "An administrator whose login address has the mailbox's domain can take the backup.",
   },
   already_running: {
+    problem: 'already-running',
     refuses: ({ running }) => running,
     words: 'A backup of this member is running.',
     cure: 'Wait until it ends, or cancel it.',
   },
   use_latest_backup: {
+    problem: 'use-latest-backup',
     of: 'backup',
     refuses: ({ backedUpAt, reactivatedAt }) => backedUpAt !== undefined && reactivatedAt !== undefined && reactivatedAt > backedUpAt,
     words: 'The member was backed up, and came back since.',
     cure: 'Take the latest backup: it adds what is new.',
   },
   not_reactivated: {
+    problem: 'not-reactivated',
     of: 'latest-backup',
     refuses: ({ reactivatedAt }) => reactivatedAt === undefined,
     words: 'The member has not been active again since they were deactivated: there is nothing newer to add.',
     cure: 'Take a backup.',
   },
   settings_not_saved: {
+    problem: 'settings-not-saved',
     of: 'latest-backup',
     refuses: ({ reactivatedAt, savedAt }) => reactivatedAt !== undefined && !(savedAt !== undefined && savedAt > reactivatedAt),
     words: 'The member came back, and did not save their mail settings in person since.',
@@ -85,6 +96,8 @@ export const REASONS = {
 } as const satisfies Record<string, Reason>;
 
 type Reason = {
+  /** The code of the problem with which the API refuses. */
+  problem: string;
   /** The kind of backup it concerns; both when left out. */
   of?: BackupKind;
   refuses: (facts: BackupFacts) => boolean;

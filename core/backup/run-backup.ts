@@ -1,4 +1,5 @@
 import { sha256, type TenantId } from '../ids.ts';
+import { BACKUP_TURN_PAGES } from '../limits.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Backup, BackupJob, BackupPage } from './backup.ts';
 import { countMails, type PageRoom, showPage } from './backup-page-store.ts';
@@ -18,7 +19,7 @@ export type BackupRoom = PageRoom & {
 export type Turn = 'handed-on' | 'ended' | 'not-mine';
 
 /**
- * A worker's turn at a backup: page after page until `until`, then word to the next worker; when all are done, the manifest, and
+ * A worker's turn at a backup: some pages, begun before `until`, then word to the next worker; when all are done, the manifest, and
  * last that it is complete (BKP-7). Killed anywhere and begun again, told twice, or by two at once, it comes to the same: the lease
  * lets one work, the fence lets nobody commit who has lost it, and a page counts by its commit alone.
  */
@@ -39,7 +40,8 @@ export async function runBackup(room: BackupRoom, tenant: TenantId, id: string, 
 async function walk(room: BackupRoom, tenant: TenantId, leased: Backup, until: Date): Promise<Backup> {
   let backup = leased;
   if (backup.total === undefined) backup = await noteTotal(room.table, tenant, backup, await countMails(room.table, tenant, backup));
-  while (!backup.walked && room.clock() < until) {
+  const lastPage = backup.pages + BACKUP_TURN_PAGES;
+  while (!backup.walked && backup.pages < lastPage && room.clock() < until) {
     const { after, page } = await showPage(room, tenant, backup);
     backup = await commitPage(room.table, tenant, after, page, room.clock());
   }

@@ -8,10 +8,10 @@ import { callAws, signed, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { newMailbox, reached, sendJob } from '../support/mailbox.ts';
-import { type Cell, cells } from '../support/matrix-cells.ts';
+import { type Cell, cells, mailAccount } from '../support/matrix-cells.ts';
 import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
 import { startPop3Server } from '../support/pop3-server.ts';
-import { rawMail } from '../support/tenant.ts';
+import { join, rawMail } from '../support/tenant.ts';
 import { callsOfLambda, faultsOf, rolesOf } from './iam.ts';
 import { type Json, MAIL_DOMAIN, synthesise, type Template } from './synthesised.ts';
 
@@ -39,6 +39,7 @@ beforeAll(async () => {
   await pollAMailbox();
   await importTwoPages();
   await handOver();
+  await backUp();
   await comeBackTomorrow();
   await sweep();
   await warn();
@@ -273,6 +274,54 @@ async function handOver(): Promise<void> {
   const line = JSON.stringify({ name: { last: 'Given' }, ownerId: other.id });
   const { id } = (await administrator.api('POST', '/v1/leads/import', `${line}\n`, { 'content-type': 'application/x-ndjson' })).json;
   await until(async () => (await administrator.api('GET', `/v1/imports/${id}`)).json.created === 1);
+}
+
+/** Mail of a member who left, more than one worker's turn of it, some stored by the dropbox before; and a backup nobody works on. */
+async function backUp(): Promise<void> {
+  const { administrator } = world.people;
+  const leaver = await join(host, administrator, 'leaver@example.com');
+  await administrator.api('PATCH', `/v1/members/${leaver.id}`, { mailAddOn: true });
+  const { id: activeMailbox } = (await leaver.api('POST', '/v1/mail-accounts', mailAccount(30_000))).json;
+  const own = { activeMailbox, fromAddress: leaver.email, sharing: { type: 'custom' }, dropboxVisibility: 'record', gather: null };
+  await leaver.api('PUT', '/v1/mail-settings', own);
+  const contact = (await leaver.api('GET', `/v1/contacts/${await world.idOf('contact', 'mika')}`)).json;
+  const date = 'Sun, 01 Mar 2026 09:00:00 +0900';
+  const both = rawMail({
+    From: leaver.email,
+    To: contact.addresses[0],
+    Subject: 'Of both',
+    'Message-ID': '<both@example.com>',
+    Date: date,
+  });
+  await host.sendMail({ from: leaver.email, rcpt: (await leaver.api('GET', '/v1/dropbox')).json.address, raw: both });
+  await until(async () => (await leaver.api('GET', '/v1/activity')).json.items.some((each: Json) => each.subject === 'Of both'));
+  await fetchMail(host, leaver, both);
+  await fetchMail(host, leaver, rawMail({ From: contact.addresses[0], To: leaver.email, Subject: 'Of one' }));
+  const tenant = leaver.token.split('_').at(-4) as string;
+  await putRows(`T#${tenant}#O#${leaver.id}`, 1000);
+  await administrator.api('PATCH', `/v1/members/${leaver.id}`, { status: 'deactivated' });
+  const started = await administrator.api('POST', `/v1/addon-users/${leaver.id}/backup`, { scope: 'all-records' });
+  const read = async () => (await administrator.api('GET', `/v1/backups/${started.json.id}`)).json;
+  await until(async () => (await read()).state === 'completed', 60);
+  expect((await read()).result.mails).toBe(2);
+
+  const item = { pk: { S: 'D#BACKUPS' }, sk: { S: `${tenant}#${started.json.id}` }, tenant: { S: tenant }, backup: { S: started.json.id } };
+  await dynamo('PutItem', { Item: item });
+  await dynamo('UpdateItem', {
+    Key: { pk: { S: `T#${tenant}#V` }, sk: { S: started.json.id } },
+    UpdateExpression: 'SET updatedAt = :long',
+    ExpressionAttributeValues: { ':long': { S: '2026-01-01T00:00:00.000Z' } },
+  });
+  expect(await host.fire('sweep-backups')).toEqual({ answer: expect.stringMatching(/"woken":1/) });
+}
+
+/** Mails of a mailbox that concern no record, as rows of their owner's list. */
+async function putRows(pk: string, count: number): Promise<void> {
+  const put = (n: number) => ({ PutRequest: { Item: { pk: { S: pk }, sk: { S: `2026-01-01T00:00:00.000Z#${n}` }, records: { L: [] } } } });
+  for (let n = 0; n < count; n += 25) {
+    const RequestItems = { [TABLE]: Array.from({ length: 25 }, (_, i) => put(n + i)) };
+    await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.BatchWriteItem', { RequestItems });
+  }
 }
 
 /** A token that was last used yesterday: its use is noted. */

@@ -154,7 +154,7 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     // As if it still ran: a real one is over before anybody can cancel it.
     'running backup': async (owner) => {
       const { id, member } = await backup(owner);
-      const tenant = people[owner].token.split('_').at(-3);
+      const tenant = people[owner].token.split('_').at(-4);
       await setAttribute(host, { pk: `T#${tenant}#V`, sk: id }, 'state', 'running');
       await setAttribute(host, { pk: `T#${tenant}#U#${member}`, sk: 'BACKUP' }, 'running', id);
       return id;

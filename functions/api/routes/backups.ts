@@ -1,11 +1,11 @@
 import { backupInput, backupReturned } from '../../../core/backup/backup.ts';
-import { reasonCodes } from '../../../core/backup/eligibility.ts';
+import { REASONS, reasonCodes } from '../../../core/backup/eligibility.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
 
 const common = { tag: 'Backups', who: 'administrator' } as const;
 /** But for who is no administrator: that is 403 like everywhere. */
-const refusals = reasonCodes.filter((code) => code !== 'not_administrator').map((code) => code.replaceAll('_', '-'));
+const refusals = reasonCodes.filter((code) => code !== 'not_administrator').map((code): string => REASONS[code].problem);
 const REFUSED = 'When refused, the first reason is the code; `reasons` lists all of them, each with what to do about it.';
 
 /** What administrators do with the mail of members who left: back it up, so that colleagues see it on its records again. */
