@@ -20,6 +20,10 @@ const COLUMNS: Record<string, (row: AddonUserRow) => string | boolean | undefine
   lockReason: ({ locked }) => locked?.reason,
   savedAt: ({ savedAt }) => savedAt,
   settingsSavedSince: ({ settingsSavedSince }) => settingsSavedSince,
+  lastBackup: ({ backup }) => backup?.last?.state,
+  lastBackupAt: ({ backup }) => backup?.last?.finishedAt,
+  backupEligible: ({ backup }) => backup?.backup.eligible,
+  latestBackupEligible: ({ backup }) => backup?.latestBackup.eligible,
 };
 
 /** Add-on users as RFC 4180 with a byte order mark: without it Excel reads Japanese names as something else. */

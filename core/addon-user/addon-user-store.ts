@@ -1,5 +1,7 @@
 import type { MailAccount } from '../account/account.ts';
 import type { MailSettings } from '../account/mail-settings-store.ts';
+import type { BackupStanding } from '../backup/backup.ts';
+import { factsOf } from '../backup/backup-facts-store.ts';
 import { conflict, notFound } from '../errors.ts';
 import { ID } from '../ids.ts';
 import { MAX_ADDON_USER_LINES, MAX_ADDON_USERS_LOOKED_AT } from '../limits.ts';
@@ -8,15 +10,16 @@ import { ADMINISTRATOR } from '../member/profile.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { underPolicy } from '../sharing/sharing.ts';
 import type { Table } from '../table/client.ts';
-import { mailAccountKey, mailSettingsKey, memberKey, membersPartition } from '../table/keys.ts';
+import { backupStandingKey, mailAccountKey, mailSettingsKey, memberKey, membersPartition } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import type { AddonUserFilter, AddonUserRow } from './addon-user.ts';
+import { backupDetails } from './backup-details.ts';
 import { keptUntil } from './hidden-mail.ts';
 import { lockOf } from './lock.ts';
 import { lockShown } from './lock-guard-store.ts';
 
 /** A member with what is known of their use of the add-on. `account` is there while the mailbox of the settings is. */
-export type AddonUser = { member: Member; settings: MailSettings; account?: MailAccount };
+export type AddonUser = { member: Member; settings: MailSettings; account?: MailAccount; standing?: BackupStanding };
 
 /** Members one Query reads: as many as one BatchGet takes. */
 const CHUNK = 100;
@@ -33,7 +36,7 @@ export function usesAddOn(member: Member, settings: MailSettings): boolean {
 
 /**
  * A page of the add-on users, in the order their members were invited. A page costs one Query and two BatchGets for each hundred
- * members it looks at; it ends after MAX_ADDON_USERS_LOOKED_AT of them even when few fit the filter, and goes on with `next`.
+ * members it looks at, and one more where some are deactivated; it ends after MAX_ADDON_USERS_LOOKED_AT of them even when few fit the filter, and goes on with `next`.
  */
 export async function listAddonUsers(
   table: Table,
@@ -112,7 +115,10 @@ async function withSettings(table: Table, { tenant }: Viewer, members: Member[])
 async function withAccounts(table: Table, { tenant }: Viewer, users: AddonUser[]): Promise<AddonUser[]> {
   const keys = users.map(({ member, settings: { active, main } }) => mailAccountKey(tenant, member.id, active ?? main ?? 'none'));
   const accounts = keys.length > 0 ? await table.getMany<MailAccount>(keys) : [];
-  return users.map((user, i) => ({ ...user, account: accounts[i] }));
+  const left = users.filter(({ member }) => member.status === 'deactivated').map(({ member }) => member.id);
+  const standings = left.length > 0 ? await table.getMany<BackupStanding>(left.map((id) => backupStandingKey(tenant, id))) : [];
+  const standingOf = new Map(left.map((id, i) => [id, standings[i] ?? {}]));
+  return users.map((user, i) => ({ ...user, account: accounts[i], standing: standingOf.get(user.member.id) }));
 }
 
 /** What can be told from the member alone, before anything else is read. */
@@ -136,7 +142,9 @@ async function rowsOf(table: Table, viewer: Viewer, users: AddonUser[], now: Dat
   return users.map((user) => rowOf(viewer, user, names, now));
 }
 
-function rowOf({ organisation }: Viewer, { member, settings, account }: AddonUser, names: Map<string, string>, now: Date): AddonUserRow {
+function rowOf(viewer: Viewer, user: AddonUser, names: Map<string, string>, now: Date): AddonUserRow {
+  const { organisation } = viewer;
+  const { member, settings, account, standing } = user;
   const { id, name, email, profile, status, deactivatedAt, reactivatedAt, sharing } = member;
   const lock = lockOf(member, now);
   return {
@@ -155,6 +163,7 @@ function rowOf({ organisation }: Viewer, { member, settings, account }: AddonUse
     locked: lock && lockShown(lock, names.get(lock.by)),
     savedAt: settings.savedAt,
     settingsSavedSince: savedSince(member, settings),
+    backup: standing && backupDetails(factsOf(viewer, member, { account, standing, savedAt: settings.savedAt }), standing),
   };
 }
 

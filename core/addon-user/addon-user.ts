@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { refusalReturned } from '../backup/eligibility.ts';
 import { sharingType } from '../sharing/sharing-type.ts';
 
 export const lockInput = z.strictObject({
@@ -35,6 +36,28 @@ export const lockReturned = z.object({
   until: z.string().optional(),
 });
 
+const backupOffer = z.object({ eligible: z.boolean(), reasons: z.array(refusalReturned) });
+const backupDetailsReturned = z.object({
+  running: z.string().optional().meta({ description: 'Id of the backup that is running' }),
+  last: z
+    .object({
+      id: z.string(),
+      kind: z.enum(['backup', 'latest-backup']),
+      scope: z.enum(['shared', 'all-records']),
+      state: z.enum(['running', 'completed', 'failed', 'cancelled']),
+      startedBy: z.string(),
+      startedAt: z.string(),
+      finishedAt: z.string(),
+      mails: z.int(),
+      bytes: z.int(),
+      missing: z.int(),
+    })
+    .optional()
+    .meta({ description: 'The last one that ended, however' }),
+  backup: backupOffer.meta({ description: 'Whether you may take a backup now; if not, every reason, with what to do about it' }),
+  latestBackup: backupOffer.meta({ description: 'The same of a latest backup' }),
+});
+
 /** A row of the list (ADM-2): of a deactivated member, how it was when they left. */
 export const addonUserReturned = z.object({
   id: z.string(),
@@ -69,5 +92,6 @@ export const addonUserReturned = z.object({
   settingsSavedSince: z.boolean().optional().meta({
     description: 'Of a member who was reactivated: whether they have saved their mail settings since (a latest backup asks for it)',
   }),
+  backup: backupDetailsReturned.optional().meta({ description: 'Of a deactivated member (ADM-3)' }),
 });
 export type AddonUserRow = z.output<typeof addonUserReturned>;

@@ -1,4 +1,5 @@
 import { readMailSettings } from '../account/mail-settings-store.ts';
+import type { BackupStanding } from '../backup/backup.ts';
 import type { TenantId } from '../ids.ts';
 import { HIDDEN_MAIL_NOTICE_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
@@ -6,7 +7,7 @@ import { ADMINISTRATOR } from '../member/profile.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import { hiddenMailMail } from '../outbound/texts.ts';
 import type { Table } from '../table/client.ts';
-import { hiddenMailKey, hiddenMailPartition, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
+import { backupStandingKey, hiddenMailKey, hiddenMailPartition, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { usesAddOn } from './addon-user-store.ts';
 import { type HiddenMail, keptUntil } from './hidden-mail.ts';
@@ -21,7 +22,8 @@ const CHUNK = 500;
 
 /**
  * Tells administrators of deactivated members whose hidden mail is kept for a week more only (R-29): one mail for all of an
- * organisation's. A lock holds the mail: of who is locked nothing is said, until the lock is gone. Whom a failure keeps from being
+ * organisation's. A lock holds the mail, and so does a backup: of who is locked nothing is said, until
+ * the lock is gone. Whom a failure keeps from being
  * told is told the next day, and keeps no other organisation from it; the day that is named is a week off at least, however late.
  */
 export async function warnOfHiddenMail(post: Post, now: Date): Promise<{ looked: number; warned: number }> {
@@ -80,6 +82,10 @@ async function warnOrganisation({ table, tell }: Post, group: HiddenMail[], now:
 async function readHeld(table: Table, { tenant, member: id, deactivatedAt }: HiddenMail, now: Date): Promise<Member | undefined> {
   const member = await table.get<Member>(memberKey(tenant, id));
   if (member?.deactivatedAt !== deactivatedAt || lockOf(member, now)) return undefined;
+  const standing = await table.get<BackupStanding>(backupStandingKey(tenant, id));
+  // What they received between two times away, the latest backup alone takes in.
+  const isBackedUp = standing?.backedUpAt !== undefined && standing.backedUpAt > deactivatedAt;
+  if (isBackedUp) return undefined;
   return usesAddOn(member, await readMailSettings(table, tenant, id)) ? member : undefined;
 }
 

@@ -29,7 +29,7 @@ import { mailPolicyPatch } from '../../core/sharing/mail-policy.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import { setTick } from '../../core/sharing/tick-store.ts';
 import type { Table, Write } from '../../core/table/client.ts';
-import { dropboxKey, mailSettingsKey, memberKey, tenantKey } from '../../core/table/keys.ts';
+import { backupStandingKey, dropboxKey, mailSettingsKey, memberKey, tenantKey } from '../../core/table/keys.ts';
 import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
 import { createTenant, patchTenant, readViewer } from '../../core/tenant/tenant-store.ts';
 import { startTable } from '../support/engine.ts';
@@ -494,6 +494,39 @@ describe('the list', () => {
   });
 });
 
+describe('ADM-3: of deactivated members, how it stands with backups', () => {
+  test('whether a backup and a latest backup may be taken, with every reason why not; how the last one ended', async () => {
+    const { boss, user, tenant } = await world();
+    const { viewer: mika } = await user('Mika');
+    const { viewer: jun } = await user('Jun', { type: 'private' });
+    expect((await readAddonUser(table, boss, mika.member, NOW)).backup).toBeUndefined();
+    for (const { member } of [mika, jun]) await patchMember(table, boss, profiles, member, { status: 'deactivated' }, NOW);
+    const codes = async ({ member }: Viewer) => {
+      const { backup } = await readAddonUser(table, boss, member, NOW);
+      return [backup?.backup, backup?.latestBackup].map((offer) => [offer?.eligible, ...(offer?.reasons.map(({ code }) => code) ?? [])]);
+    };
+    expect(await codes(mika)).toEqual([[true], [false, 'not_reactivated']]);
+    expect(await codes(jun)).toEqual([
+      [false, 'private_account'],
+      [false, 'private_account', 'not_reactivated'],
+    ]);
+    const ended = { kind: 'backup', scope: 'shared', state: 'completed', startedBy: boss.member, mails: 3, bytes: 9, missing: 0 };
+    const last = { id: 'b', ...ended, startedAt: later(1).toISOString(), finishedAt: later(2).toISOString() };
+    await table.put({
+      ...backupStandingKey(tenant, mika.member),
+      last,
+      running: 'c',
+      completed: ['b'],
+      backedUpAt: later(1).toISOString(),
+    });
+    const { items } = await listAddonUsers(table, boss, { status: 'deactivated' }, { limit: 9 }, NOW);
+    expect(items.map(({ backup }) => [backup?.last, backup?.running, backup?.backup.eligible])).toEqual([
+      [last, 'c', false],
+      [undefined, undefined, false],
+    ]);
+  });
+});
+
 describe('of many members', () => {
   /** So many members of a fresh organisation, of whom those from `from` on use the add-on. */
   async function many(count: number, from = 0) {
@@ -629,6 +662,15 @@ describe('R-29: hidden mail is kept for a while, and administrators are told bef
     await lock(boss, mika, { expiresAt: later(100 * DAY).toISOString() }, later(1));
     expect(await warn(later(99 * DAY))).toEqual([]);
     expect(await warn(later(100 * DAY))).toHaveLength(2);
+  });
+
+  test('a backup holds the mail, one of an earlier time away does not', async () => {
+    const { mika, warn, tenant } = await left();
+    const backedUp = (backedUpAt: Date) => table.put({ ...backupStandingKey(tenant, mika.member), backedUpAt: backedUpAt.toISOString() });
+    await backedUp(later(1));
+    expect(await warn(later(85 * DAY))).toEqual([]);
+    await backedUp(later(-1));
+    expect(await warn(later(85 * DAY))).toHaveLength(2);
   });
 
   test('who came back is off the list; who leaves again has all the days again', async () => {
