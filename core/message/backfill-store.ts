@@ -109,8 +109,8 @@ const again = (room: BackfillRoom, tenant: TenantId, record: string) => room.que
 /** Two that change the same mail, or the record, are tried again. */
 const TRIES = 5;
 
-/** Mails of one transaction: four writes each, and the look at the record. */
-const MAILS_AT_ONCE = 20;
+/** Mails of one transaction: five writes each, and the look at the record. */
+const MAILS_AT_ONCE = 19;
 
 async function stageOf(room: BackfillRoom, tenant: TenantId, id: string): Promise<Stage | undefined> {
   const [record, settings] = await Promise.all([readRecord(room.table, tenant, id), readSettings(room.table, tenant)]);
@@ -130,9 +130,11 @@ async function mailToUntie({ room, tenant, record }: Stage, { after }: { after?:
     limit: room.pageMails ?? BACKFILL_PAGE_MAILS,
     after,
   });
-  const refs = items.map((item): Ref => {
+  const refs = items.flatMap((item): Ref[] => {
     const { owner, channel } = seriesOfTimelineKey(item.sk);
-    return { message: item.message, member: owner, channel, receivedAt: item.receivedAt, entry: shownOf(item) };
+    // What a backup shows goes with the mailbox's own entry.
+    if (channel === 'backup') return [];
+    return [{ message: item.message, member: owner, channel, receivedAt: item.receivedAt, entry: shownOf(item) }];
   });
   return { refs, next: more ? items.at(-1)?.sk : undefined };
 }
@@ -242,6 +244,9 @@ function untied(stage: Stage, { ref, copy, row }: Found, address: string | undef
   const findable: Findable = { message, member, channel, receivedAt, ...only };
   return [
     { delete: timelineKey(tenant, record.id, seriesOf(copy), receivedAt, message) },
+    ...(channel === 'mailbox'
+      ? [{ delete: timelineKey(tenant, record.id, { owner: member, channel: 'backup' }, receivedAt, message) }]
+      : []),
     ...rewritten(
       tenant,
       copy,

@@ -149,10 +149,11 @@ export const tickKey = (t: TenantId, record: string, owner: string): Key => ({ p
 export const backfillKey = (t: TenantId, record: string): Key => ({ pk: recordPartition(t, record), sk: 'BACKFILL' });
 /** All series of a record's timeline. */
 export const timelinesPrefix = 'O#';
-/** Whose a timeline entry is, and how it came in. */
-export function seriesOfTimelineKey(sk: string): { owner: string; channel: Channel } {
-  const [, owner = '', channel] = sk.split('#');
-  return { owner, channel: channel === CHANNEL.mailbox ? 'mailbox' : 'dropbox' };
+/** Whose a timeline entry is, and how it is shown. */
+export function seriesOfTimelineKey(sk: string): { owner: string; channel: Showing } {
+  const [, owner = '', letter] = sk.split('#');
+  const [channel] = Object.entries(CHANNEL).find(([, one]) => one === letter) ?? ['dropbox'];
+  return { owner, channel: channel as Showing };
 }
 export const timelinePrefix = (series: Series) => `O#${seriesName(series)}#`;
 export const timelineKey = (t: TenantId, record: string, series: Series, receivedAt: string, message: string): Key => ({

@@ -1,7 +1,10 @@
 import { cancelBackup, listBackups } from '../../core/backup/backup-store.ts';
 import { sweepBackups } from '../../core/backup/sweep-store.ts';
 import { sha256 } from '../../core/ids.ts';
+import type { BackfillJob } from '../../core/message/backfill.ts';
+import { backfillPage } from '../../core/message/backfill-store.ts';
 import { listThread, readVisible } from '../../core/message/visible-message-store.ts';
+import { detachAddress } from '../../core/record/record-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Table } from '../../core/table/client.ts';
 import { auditPartition, mailAccountKey, ownMailPartition, tickKey } from '../../core/table/keys.ts';
@@ -356,4 +359,18 @@ describe('the latest backup (truth table 2.4)', () => {
     expect((await world.backUp('latest-backup')).tally).toMatchObject({ mails: 1, known: 1 });
     expect(await world.seen(world.contact, world.admin)).toEqual(['old', 'of both']);
   });
+});
+
+test('R-9: an address that is detached takes its mail off the record, what a backup shows included', async () => {
+  const world = await begin();
+  await world.fetched('of the old address');
+  await world.setStatus('deactivated');
+  await world.backUp();
+  expect(await world.seen()).toEqual(['of the old address']);
+  await detachAddress(table, world.admin, 'contacts', world.contact, TARO, { now: world.tick() });
+  const queue: BackfillJob[] = [];
+  const room = { table, mailDomain: 'in.example.com', queue: { send: async (job: BackfillJob) => void queue.push(job) } };
+  await backfillPage(room, world.leaver.tenant, world.contact);
+  expect(await world.seen()).toEqual([]);
+  await expect(readVisible(table, world.colleague, await idOf(world, 'of the old address'))).rejects.toMatchObject({ code: 'not-found' });
 });

@@ -166,6 +166,7 @@ export class BackupWorld {
   /** From its start to its end. */
   async backUp(kind: BackupKind = 'backup', scope: BackupScope = 'shared'): Promise<Backup> {
     const { id } = await this.start(kind, scope);
+    this.tick();
     await this.work();
     return this.read(id);
   }
