@@ -305,6 +305,9 @@ async function backUp(): Promise<void> {
   await until(async () => (await read()).state === 'completed', 60);
   expect((await read()).result.mails).toBe(2);
 
+  // Its worker takes it off the list when it has told who started it, which is after it was completed.
+  const listed = { KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: { ':pk': { S: 'D#BACKUPS' } } };
+  await until(async () => ((await dynamo('Query', listed)) as { Count: number }).Count === 0);
   const item = { pk: { S: 'D#BACKUPS' }, sk: { S: `${tenant}#${started.json.id}` }, tenant: { S: tenant }, backup: { S: started.json.id } };
   await dynamo('PutItem', { Item: item });
   await dynamo('UpdateItem', {
