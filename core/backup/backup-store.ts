@@ -108,6 +108,13 @@ export async function findBackup(table: Table, viewer: Viewer, id: string): Prom
   return backup;
 }
 
+/** The same, when it is complete: only then there is anything to take away. Throws `not-found`, `not-complete`. */
+export async function findComplete(table: Table, viewer: Viewer, id: string): Promise<Backup> {
+  const backup = await findBackup(table, viewer, id);
+  if (backup.state === 'completed') return backup;
+  throw conflict('not-complete', 'Only a completed backup can be downloaded. Wait until it is, or take another one.');
+}
+
 /** All backups ever taken of a member, newest first (R-17). Throws `not-found`. */
 export async function listBackups(
   table: Table,

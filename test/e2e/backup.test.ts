@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { fetchMail } from '../support/fetched-mail.ts';
 import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
 import { mailAccount } from '../support/matrix-cells.ts';
@@ -78,6 +79,22 @@ describe('off and back again', () => {
     expect((await jun.api('GET', `/v1/messages/${oldest.id}/visibility`)).json.because).toMatchObject([{ code: 'backed-up' }]);
     const told = await until(async () => (await host.outbox()).find(({ destinations }) => destinations.includes(admin.email)));
     expect((await told.raw()).replace(/=\r?\n/g, '')).toContain(`/v1/backups/${first.id}`);
+
+    const link = await expectStatus(302, admin.api('GET', `/v1/backups/${first.id}/export/manifest`));
+    const manifest = await (await fetch(link.headers.get('location') as string)).text();
+    expect(createHash('sha256').update(manifest).digest('hex')).toBe(first.manifestSha256);
+    expect(JSON.parse(manifest)).toMatchObject({ scope: 'shared', startedBy: admin.id, result: { mails: 2 } });
+    await jun.api('GET', `/v1/messages/${oldest.id}/raw`);
+    const audit = (await admin.api('GET', '/v1/audit?limit=100')).json.items as { actor: string; action: string }[];
+    const noted = audit.filter(({ action }) => action.startsWith('backup.')).map(({ actor, action }) => [actor, action]);
+    expect(noted.sort()).toEqual(
+      [
+        [admin.id, 'backup.start'],
+        [admin.id, 'backup.complete'],
+        [admin.id, 'backup.download'],
+        [jun.id, 'backup.read'],
+      ].sort(),
+    );
 
     await setStatus('active');
     await receive('third');

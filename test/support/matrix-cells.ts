@@ -159,6 +159,7 @@ export const cells: Record<string, Cell> = {
   startLatestBackup: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'all-records' }), spends: true },
   listBackups: { thing: 'member', seen: 'tenant' },
   readBackup: { thing: 'backup', seen: 'tenant' },
+  downloadBackupManifest: { thing: 'backup', seen: 'tenant' },
   cancelBackup: { thing: 'running backup', seen: 'tenant', spends: true },
   downloadAttachment: { thing: 'mail', seen: SEEN.leads, path: { index: '0' } },
 };

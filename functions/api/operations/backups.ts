@@ -1,10 +1,11 @@
 import type * as z from 'zod';
-import { type Backup, type backupInput, backupView } from '../../../core/backup/backup.ts';
-import { cancelBackup, findBackup, listBackups, type StartRoom, startBackup } from '../../../core/backup/backup-store.ts';
+import { type Backup, type backupInput, backupView, manifestKey } from '../../../core/backup/backup.ts';
+import { cancelBackup, findBackup, findComplete, listBackups, type StartRoom, startBackup } from '../../../core/backup/backup-store.ts';
 import type { BackupKind } from '../../../core/backup/eligibility.ts';
+import { noteDownload } from '../../../core/backup/reading-store.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
-import { backupsQueue, tableOf } from '../../connect.ts';
+import { backupsQueue, mailBucket, tableOf } from '../../connect.ts';
 import { errorForLog, log } from '../../edge/log.ts';
 import type { Call, Operation, Reply } from '../call.ts';
 
@@ -21,6 +22,11 @@ export const backupOperations = {
   },
   readBackup: async ({ viewer, params }: Call) => shown(await findBackup(tableOf(viewer.tenant), viewer, params.backupId ?? '')),
   cancelBackup: async ({ viewer, params, now }: Call) => shown(await cancelBackup(room(viewer), viewer, params.backupId ?? '', now)),
+  downloadBackupManifest: async ({ viewer, params, now }: Call) => {
+    const backup = await findComplete(tableOf(viewer.tenant), viewer, params.backupId ?? '');
+    await noteDownload(tableOf(viewer.tenant), viewer, backup, 'manifest', now);
+    return { location: await mailBucket().link(manifestKey(viewer.tenant, backup.id), `backup-${backup.id}.json`, 'application/json') };
+  },
 } satisfies Record<string, Operation>;
 
 async function start(kind: BackupKind, { viewer, params, body, now }: Start): Promise<Reply> {

@@ -1,3 +1,4 @@
+import { noteReading } from '../../../core/backup/reading-store.ts';
 import { findDropbox } from '../../../core/dropbox/dropbox-store.ts';
 import { notFound, Problem } from '../../../core/errors.ts';
 import { MAX_ANSWER_BYTES, MAX_TEXT_CHARS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
@@ -35,20 +36,20 @@ export const messageOperations = {
     const { items, next } = await listOwnMail(tableOf(viewer.tenant), viewer, { limit: query.limit, after: query.cursor });
     return { body: { items: items.map(row), next } };
   },
-  readMessage: async ({ viewer, params }: Call) => {
-    const visible = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
+  readMessage: async ({ viewer, params, now }: Call) => {
+    const visible = await readAndNote(viewer, params.messageId, now);
     return { body: fitted(await show(viewer, visible)) };
   },
   readThread: async ({ viewer, params }: Call) => {
     const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
     return { body: { items: (await listThread(tableOf(viewer.tenant), viewer, message.thread, MAX_THREAD_MAILS)).map(row) } };
   },
-  downloadRaw: async ({ viewer, params }: Call) => {
-    const visible = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
+  downloadRaw: async ({ viewer, params, now }: Call) => {
+    const visible = await readAndNote(viewer, params.messageId, now);
     return { location: await mailBucket().link(await rawFor(viewer, visible), `${visible.message.id}.eml`, 'message/rfc822') };
   },
-  downloadAttachment: async ({ viewer, params }: Call) => {
-    const { message } = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');
+  downloadAttachment: async ({ viewer, params, now }: Call) => {
+    const { message } = await readAndNote(viewer, params.messageId, now);
     if (message.attachmentsOmitted) {
       throw new Problem(
         410,
@@ -65,6 +66,13 @@ export const messageOperations = {
     return { location: await mailBucket().link(key, found.attachment.filename, found.attachment.contentType) };
   },
 } satisfies Record<string, Operation>;
+
+/** The mail, if the viewer may see it; that they opened what only a backup shows them, the audit tells. */
+async function readAndNote(viewer: Viewer, id: string | undefined, now: Date): Promise<VisibleMessage> {
+  const visible = await readVisible(tableOf(viewer.tenant), viewer, id ?? '');
+  await noteReading(tableOf(viewer.tenant), viewer, visible, now);
+  return visible;
+}
 
 async function listMail(module: Module, { viewer, params, query }: Call<ListQuery>) {
   const record = await findRecord(tableOf(viewer.tenant), viewer, module, params.recordId ?? '');

@@ -64,4 +64,16 @@ export const backupRoutes: Route[] = [
     returns: backupReturned,
     problems: ['not-running'],
   },
+  {
+    ...common,
+    method: 'GET',
+    path: '/v1/backups/{backupId}/export/manifest',
+    operation: 'downloadBackupManifest',
+    summary: 'The manifest of a completed backup, by a short-lived link',
+    description:
+      'Whose mail, by whom, when and in which scope; what came of it; and the parts of the list of mails, each with its SHA-256. Its own SHA-256 is `manifestSha256` of the backup: `sha256sum` of the file says the same.',
+    returns: 'redirect',
+    status: 302,
+    problems: ['not-complete'],
+  },
 ];
