@@ -39,7 +39,8 @@ export async function benchCalls(place: Workplace): Promise<{ figures: Figure[];
   return { figures, one: one as Calls, loggedBytes };
 }
 
-function count(dynamo: DynamoDBClient, s3: S3Client) {
+/** Counts the calls of these clients from now on. */
+export function count(dynamo: DynamoDBClient, s3: S3Client) {
   let calls: Calls;
   const reset = () => {
     calls = { s3Gets: 0, s3Puts: 0, readUnits: 0, writeUnits: 0, names: [] };
