@@ -91,7 +91,7 @@ async function inFull(table: Table, { tenant, member }: Viewer, entries: OwnMail
   const cut = entries.filter(
     ({ records, counterparts = [] }) => records.length >= MAX_SHOWN_RECORDS || counterparts.length >= MAX_MATCHED_ADDRESSES,
   );
-  const copies = cut.length > 0 ? await table.getMany<Copy>(cut.map(({ message }) => copyKey(tenant, message, member, 'mailbox'))) : [];
+  const copies = await table.getMany<Copy>(cut.map(({ message }) => copyKey(tenant, message, member, 'mailbox')));
   const whole = new Map(copies.map((copy, i) => [cut[i]?.message, copy]));
   return entries.map((entry) => {
     const { counterparts, records } = whole.get(entry.message) ?? entry;
@@ -104,7 +104,7 @@ async function ownDropboxMail(table: Table, viewer: Viewer) {
   const pk = memberPartition(viewer.tenant, viewer.member);
   const { items, more } = await table.page<Activity>({ pk, begins: 'A#', limit: MAX_PREVIEW_MAILS, descending: true });
   const filed = items.flatMap(({ outcome, message }) => (message && (outcome === 'filed' || outcome === 'created') ? message : []));
-  const copies = filed.length > 0 ? await table.getMany<Copy>(filed.map((id) => copyKey(viewer.tenant, id, viewer.member, 'dropbox'))) : [];
+  const copies = await table.getMany<Copy>(filed.map((id) => copyKey(viewer.tenant, id, viewer.member, 'dropbox')));
   const mails = copies.flatMap((copy): Candidate[] =>
     copy ? [{ channel: 'dropbox', counterparts: copy.counterparts, records: copy.records.map(({ id }) => id) }] : [],
   );
@@ -113,7 +113,7 @@ async function ownDropboxMail(table: Table, viewer: Viewer) {
 
 async function readersOf(table: Table, viewer: Viewer, colleagues: Viewer[], mails: Candidate[]): Promise<Map<string, Viewer[]>> {
   const ids = [...new Set(mails.flatMap(({ records }) => records))];
-  const records = ids.length > 0 ? await table.getMany<StoredRecord>(ids.map((id) => recordKey(viewer.tenant, id))) : [];
+  const records = await table.getMany<StoredRecord>(ids.map((id) => recordKey(viewer.tenant, id)));
   return new Map(
     ids.map((id, i) => {
       const record = records[i];
@@ -123,6 +123,6 @@ async function readersOf(table: Table, viewer: Viewer, colleagues: Viewer[], mai
 }
 
 async function ownTicks(table: Table, { tenant, member }: Viewer, records: string[]): Promise<Set<string>> {
-  const ticks = records.length > 0 ? await table.getMany(records.map((record) => tickKey(tenant, record, member))) : [];
+  const ticks = await table.getMany(records.map((record) => tickKey(tenant, record, member)));
   return new Set(records.filter((_, i) => ticks[i]));
 }

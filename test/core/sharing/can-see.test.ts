@@ -148,6 +148,13 @@ describe('R-40, SHR-23, SHR-25: mail of the dropbox', () => {
   });
 });
 
+test('R-16: what a backup made visible stays so, whatever its owner sets later', () => {
+  for (const [, , sharing] of TABLE) {
+    const verdict = canSee(colleague, { ...received, channel: 'backup' }, settings(sharing, { deactivated: true }), { ticked: false });
+    expect(verdict).toEqual({ visible: true, because: 'backed-up' });
+  }
+});
+
 test('GEN-9: mail of a deactivated owner is out of sight under every type', () => {
   for (const [, , sharing] of TABLE) {
     const verdict = canSee(administrator, received, settings(sharing, { deactivated: true }), { ticked: true });

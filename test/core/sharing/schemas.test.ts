@@ -81,6 +81,11 @@ describe('why, in words', () => {
     expect([en, ja]).toEqual([expect.stringContaining(english), expect.stringContaining(japanese)]);
   });
 
+  test('backed-up, with the name in its place', () => {
+    const { en, ja } = inWords('backed-up', 'Mika');
+    expect([en, ja]).toEqual([expect.stringContaining('backed up the mail of Mika,'), expect.stringContaining('管理者がMikaさんのメール')]);
+  });
+
   test('one of nobody in particular', () => {
     expect(inWords('own', 'Mika')).toEqual({ en: 'It is your own mail.', ja: 'あなた自身のメールです。' });
     expect(inWords('excluded-domain', 'Mika')).toEqual({

@@ -9,6 +9,7 @@ import {
   activityKey,
   auditPartition,
   copyKey,
+  heldKey,
   memberKey,
   ownMailKey,
   profileKey,
@@ -19,11 +20,13 @@ import {
 import { dropboxWorld, START, type World } from '../../support/dropbox-world.ts';
 import { MemoryDynamo } from '../../support/memory-dynamo.ts';
 
+let engine: MemoryDynamo;
 let table: Table;
 let world: World;
 let viewer: Viewer;
 beforeEach(async () => {
-  table = new Table(new MemoryDynamo().client, 'memory');
+  engine = new MemoryDynamo();
+  table = new Table(engine.client, 'memory');
   world = await dropboxWorld(table, { organisation: { recordAccess: { leads: 'owner-and-admins' } } });
   viewer = world.viewer;
 });
@@ -66,6 +69,46 @@ describe('SHR-10, R-8: the tick', () => {
     const audit = await table.all<{ action: string }>({ pk: auditPartition(world.tenant, '2026-03') });
     expect(audit.map(({ action }) => action).sort()).toEqual(['record-mail.share', 'record-mail.unshare']);
     expect(audit[0]).toMatchObject({ actor: 'mika', subject: 'record:record', at: NOW.toISOString() });
+  });
+
+  test('LCK-1: is refused when a lock, or a deactivation, comes in the same moment; nothing is ticked', async () => {
+    await share({ type: 'custom' });
+    const inBetween = (change: Promise<unknown>[], values: object) => {
+      engine.onWrite = (when, command) => {
+        if (when !== 'before' || !command.startsWith('Transact')) return;
+        engine.onWrite = () => {};
+        const member = engine.peek(memberKey(world.tenant, 'mika'));
+        change.push(table.put({ ...member, ...values }));
+      };
+    };
+    const lock = { locked: { by: 'admin', at: START, reason: 'leaving' } };
+    for (const [values, expected] of [
+      [lock, { code: 'locked' }],
+      [{ status: 'deactivated' }, { name: 'TransactionRefused' }],
+    ] as const) {
+      const change: Promise<unknown>[] = [];
+      inBetween(change, values);
+      await expect(setTick(table, viewer, RECORD, true, NOW)).rejects.toMatchObject(expected);
+      await Promise.all(change);
+      expect(change).toHaveLength(1);
+      await table.update(memberKey(world.tenant, 'mika'), {
+        update: 'SET #s = :s REMOVE locked',
+        names: { '#s': 'status' },
+        values: { ':s': 'active' },
+      });
+    }
+    expect(await readTick(table, viewer, RECORD)).toEqual({ ticked: false });
+  });
+
+  test('an engine that fails is told as it is, and a member who is gone has nothing to tick', async () => {
+    await share({ type: 'custom' });
+    engine.onWrite = () => {
+      throw new Error('unreachable');
+    };
+    await expect(setTick(table, viewer, RECORD, true, NOW)).rejects.toThrow('unreachable');
+    engine.onWrite = () => {};
+    await table.delete(memberKey(world.tenant, 'mika'));
+    expect(await readTick(table, viewer, RECORD)).toBeUndefined();
   });
 
   test("another's is another's", async () => {
@@ -175,6 +218,13 @@ describe('the preview of a change', () => {
     expect((await preview({ type: 'public', excludedDomains: ['partner.example'] })).becomeVisible).toEqual({ mails: 1, people: 3 });
   });
 
+  test('a row that names all there is stands for itself: nothing more is read', async () => {
+    const three = await record('contacts');
+    await mailed([three], {}, { counterparts: ['x@partner.example'] });
+    await mailed([three], { counterparts: undefined }, { counterparts: [TARO] });
+    expect((await preview({ type: 'public', excludedDomains: ['partner.example'] })).becomeVisible).toEqual({ mails: 1, people: 3 });
+  });
+
   test('a row whose copy is gone counts as it stands, and one without recipients noted as excluded', async () => {
     const contact = await record('contacts');
     const message = await mailed([contact, await record('leads'), await record('leads')]);
@@ -189,8 +239,16 @@ describe('the preview of a change', () => {
     await filed([contact]);
     await filed([contact], 'created');
     await filed([contact], 'held');
+    await filed([contact], 'held');
     await table.put({ ...activityKey(world.tenant, 'mika', 'id-x'), outcome: 'filed' });
     await table.put({ ...activityKey(world.tenant, 'mika', 'id-y'), outcome: 'filed', message: 'no-copy' });
+    const held = { outcome: 'filed', message: 'held' };
+    await table.put({ ...heldKey(world.tenant, 'mika', 'id-z'), ...held });
+    await table.put({
+      ...copyKey(world.tenant, 'held', 'mika', 'dropbox'),
+      counterparts: [TARO],
+      records: [{ module: 'contacts', id: contact }],
+    });
     expect(await preview({ type: 'private' }, 'record')).toEqual({ becomeVisible: NONE, becomeHidden: NONE, complete: true });
     expect((await preview({ type: 'private' }, 'sharing')).becomeHidden).toEqual({ mails: 2, people: 3 });
     expect((await preview(EVERYTHING, 'sharing')).becomeHidden).toEqual(NONE);
@@ -215,23 +273,24 @@ describe('the preview of a change', () => {
 
   test('looks at the newest five thousand, and says that there are more', async () => {
     const contact = await record('contacts');
-    const lead = await record('leads');
     const at = (n: number) => new Date(Date.parse(START) + n * 1000).toISOString();
     const row = (n: number, on: string) => ({ message: `m${n}`, counterparts: [TARO], records: [{ module: 'contacts', id: on }] });
-    for (let n = 0; n < 5001; n++)
-      await table.put({ ...ownMailKey(world.tenant, 'mika', at(n), `m${n}`), ...row(n, n === 0 ? lead : contact) });
+    const rows = Array.from({ length: 5001 }, (_, n) => ({
+      ...ownMailKey(world.tenant, 'mika', at(n), `m${n}`),
+      ...row(n, n === 0 ? 'no-such' : contact),
+    }));
+    await table.putMany(rows);
     expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 5000, people: 3 }, becomeHidden: NONE, complete: false });
-    await table.delete(ownMailKey(world.tenant, 'mika', at(5000), 'm5000'));
-    await table.delete(ownMailKey(world.tenant, 'mika', at(4999), 'm4999'));
-    expect((await preview(EVERYTHING)).complete).toBe(true);
-    expect((await preview(EVERYTHING)).becomeVisible.mails).toBe(4999);
+    // What concerns no record does not count.
+    for (const n of [5000, 4999]) await table.put({ ...ownMailKey(world.tenant, 'mika', at(n), `m${n}`), ...row(n, contact), records: [] });
+    expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 4998, people: 3 }, becomeHidden: NONE, complete: true });
   });
 
   test('more dropbox mail than is looked at is told, too', async () => {
     const contact = await record('contacts');
-    for (let n = 0; n < 5001; n++) await table.put({ ...activityKey(world.tenant, 'mika', `id-${n}`), outcome: 'held' });
+    await table.putMany(Array.from({ length: 5001 }, (_, n) => ({ ...activityKey(world.tenant, 'mika', `a-${n}`), outcome: 'held' })));
     await filed([contact]);
-    expect((await preview(EVERYTHING, 'sharing')).complete).toBe(false);
+    expect(await preview({ type: 'private' }, 'sharing')).toMatchObject({ becomeHidden: { mails: 1 }, complete: false });
     expect((await preview(EVERYTHING, 'record')).complete).toBe(true);
   });
 });
