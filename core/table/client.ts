@@ -203,14 +203,15 @@ export class Table {
   }
 
   private queryInput({ pk, begins, between, limit, after, descending, consistent, only }: Query) {
-    // The same keys as begins_with: DynamoDB seeks either way, but the local engine walks there through the whole partition.
-    const range = begins === undefined ? between : [begins, begins + LAST_CHARACTER];
+    // DynamoDB seeks to the first key of either; the local engine only to a starting key, or to the end of a range.
+    const range = begins !== undefined && after === undefined ? [begins, begins + LAST_CHARACTER] : between;
+    const condition = range ? ' AND sk BETWEEN :from AND :to' : begins === undefined ? '' : ' AND begins_with(sk, :begins)';
     return {
       TableName: this.name,
-      KeyConditionExpression: `pk = :pk${range ? ' AND sk BETWEEN :from AND :to' : ''}`,
+      KeyConditionExpression: `pk = :pk${condition}`,
       ExpressionAttributeValues: {
         ':pk': pk,
-        ...(range ? { ':from': range[0], ':to': range[1] } : {}),
+        ...(range ? { ':from': range[0], ':to': range[1] } : begins === undefined ? {} : { ':begins': begins }),
       },
       Limit: limit,
       ...(after === undefined ? {} : { ExclusiveStartKey: { pk, sk: after } }),

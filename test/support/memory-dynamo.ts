@@ -95,6 +95,7 @@ export class MemoryDynamo {
     const start = (input.ExclusiveStartKey as { sk: string } | undefined)?.sk;
     const forward = input.ScanIndexForward !== false;
     let keys = [...(this.partitions.get(String(values[':pk']))?.keys() ?? [])].sort(byteOrder);
+    if (condition.includes('begins_with')) keys = keys.filter((key) => key.startsWith(String(values[':begins'])));
     if (condition.includes('BETWEEN')) {
       keys = keys.filter((key) => byteOrder(key, String(values[':from'])) >= 0 && byteOrder(key, String(values[':to'])) <= 0);
     }
