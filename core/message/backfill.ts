@@ -63,7 +63,11 @@ export const backfillReturned = z
 
 /** It as one member may see it: what others hold shows in no number (R-42). */
 export function backfillView(record: Pick<StoredRecord, 'addresses' | 'history'>, { done, at, tallies }: Backfill, member: string) {
-  const addresses = Object.entries(record.history ?? {}).map(([address, { version }]) => {
+  // DynamoDB's maps have no order: the record's addresses as they stand, then those that are detached.
+  const place = ([address]: [string, unknown]) =>
+    `${record.addresses.includes(address) ? record.addresses.indexOf(address) : 'x'} ${address}`;
+  const known = Object.entries(record.history ?? {}).sort((a, b) => (place(a) < place(b) ? -1 : 1));
+  const addresses = known.map(([address, { version }]) => {
     const state = done[address] === version ? 'finished' : at?.address === address && at.version === version ? 'running' : 'waiting';
     const { found, tied } = tallies[address]?.[member] ?? { found: 0, tied: 0 };
     return { address, task: record.addresses.includes(address) ? 'add' : 'remove', state, found, tied } as const;
