@@ -94,6 +94,7 @@ test('an answer names what the contract names, and no more', () => {
     name: { first: 'Jane', last: 'Doe', display: 'Jane Doe' },
     ownerId: owner,
     company: 'Example',
+    addressHistory: [],
   });
   expect(recordReturned.leads.parse(returned(record, { module: 'contacts', id: 'y' }))).toMatchObject({
     possibleDuplicateOf: { module: 'contacts', id: 'y' },
