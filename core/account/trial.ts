@@ -1,4 +1,5 @@
 import type { FailureCode, Incoming, Outgoing, Security } from './account.ts';
+import { outgoingUserName } from './account-form.ts';
 import { type Advice, adviceFor, PLAIN_CONNECTION, type Side } from './advice.ts';
 import { failureOf, type Trouble } from './failure.ts';
 import { type Certificate, type Maildrop, Pop3Error } from './pop3.ts';
@@ -19,11 +20,9 @@ export function trialOf(
 ): TrialInput {
   const first = { ...incoming, password: passwords.incoming };
   if (!outgoing) return { incoming: first };
-  const { host, port, security, sameCredentials, userName = incoming.userName } = outgoing;
-  const login = sameCredentials
-    ? { userName: incoming.userName.replace(/^recent:/i, ''), password: passwords.incoming }
-    : { userName, password: passwords.outgoing ?? '' };
-  return { incoming: first, outgoing: { host, port, security, ...login } };
+  const { host, port, security, sameCredentials } = outgoing;
+  const password = sameCredentials ? passwords.incoming : (passwords.outgoing ?? '');
+  return { incoming: first, outgoing: { host, port, security, userName: outgoingUserName({ incoming, outgoing }), password } };
 }
 
 /** A step of a trial, and what it brought to light. */

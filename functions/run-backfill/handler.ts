@@ -19,5 +19,5 @@ async function followAddresses({ body }: Job): Promise<void> {
   const tenant = asTenantId(backfill.tenant);
   const room: BackfillRoom = { table: table(), mailDomain: setting('MAIL_DOMAIN'), queue: backfillsQueue() };
   await (mail ? backfillMail(room, tenant, record, mail) : backfillPage(room, tenant, record));
-  log.info('mail followed its record', { tenant, record, message: mail?.message });
+  log.info('mail followed its record', { tenant, record, mail: mail?.message });
 }
