@@ -85,7 +85,7 @@ async function tryServer(side: Side, given: TrialServer, options: TrialOptions):
   } catch (error) {
     if (!(error instanceof Pop3Error || error instanceof SmtpError)) throw error;
     if (error.trouble === 'unreachable') {
-      await new Promise((done) => setTimeout(done, Math.max(0, floorMs - log.elapsed())));
+      await log.reaches(floorMs);
       log.unreachable(floorMs);
     } else log.failed(error);
   }
@@ -156,6 +156,13 @@ class StepLog {
 
   elapsed(): number {
     return performance.now() - this.began;
+  }
+
+  /** A timer counts from when its loop last looked at the clock, and so may ring some milliseconds early: then it is set again. */
+  async reaches(ms: number): Promise<void> {
+    for (let left = ms - this.elapsed(); left > 0; left = ms - this.elapsed()) {
+      await new Promise((done) => setTimeout(done, Math.ceil(left)));
+    }
   }
 
   took(name: TrialStepName, detail: Partial<TrialStep>): void {

@@ -9,8 +9,8 @@ import { MemoryDynamo } from '../support/memory-dynamo.ts';
 import { type OracleRecord, oracleAudience, oracleHoldersOn, oracleReads, oracleSights } from '../support/sharing-oracle.ts';
 import { Dice, SharingWorld } from '../support/sharing-world.ts';
 
-/** `SHARING_SEED=12345 npm test -- sharing-oracle` asks what a failed run asked; SHARING_QUERIES says how much. */
-const SEED = Number(process.env.SHARING_SEED ?? Date.now() % 1_000_000_007);
+/** One seed, so that a run fails for what changed and for nothing else; `SHARING_SEED=$RANDOM` asks other worlds, SHARING_QUERIES more. */
+const SEED = Number(process.env.SHARING_SEED ?? 20_261_122);
 const QUERIES = Number(process.env.SHARING_QUERIES ?? 20_000);
 const MAX_TOLD = 10;
 
