@@ -35,9 +35,10 @@ const LOGGED = {
   status: '$context.status',
   bytes: '$context.responseLength',
   milliseconds: '$context.responseLatency',
-  authoriser: '$context.authorizer.status',
+  authoriser: '$context.authorizer.error',
   integration: '$context.integrationStatus',
   error: '$context.error.responseType',
+  cause: '$context.integrationErrorMessage',
 };
 
 /** The front door. Made before the functions, which are told its address; `serve` then leads its routes to them. */
@@ -63,7 +64,8 @@ export class FrontDoor extends Construct {
     const authoriser = this.authoriser(byName);
     for (const [name, { trigger }] of Object.entries(functions) as [FunctionName, FunctionRow][]) {
       if (trigger.kind !== 'http') continue;
-      const integration = new HttpLambdaIntegration(logicalName(name), byName[name], { scopePermissionToRoute: false });
+      // Permissions route by route: CDK's single one for a whole API, `api/*/*/*`, does not match the two parts of `$default`.
+      const integration = new HttpLambdaIntegration(logicalName(name), byName[name]);
       for (const route of trigger.routes) this.addRoute(route, integration, authoriser);
       for (const route of trigger.open ?? []) this.addRoute(route, integration);
     }

@@ -132,7 +132,7 @@ function holds(conditions: Statement['conditions'], call: RecordedCall): boolean
 }
 
 /** IAM's wildcards: `*` any characters, `?` one. */
-function like(pattern: string, text: string): boolean {
+export function like(pattern: string, text: string): boolean {
   const source = pattern
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replaceAll('*', '.*')

@@ -1,4 +1,5 @@
 import { environmentNames, type FunctionRow, functions, hasTenantRole, resources, type Use } from '../../functions/manifest.ts';
+import { like } from './iam.ts';
 import { Asked, type Json, list, MAIL_DOMAIN, nameOf, type Resource, sorted, synthesise } from './synthesised.ts';
 
 const template = synthesise();
@@ -6,6 +7,7 @@ const aws = new Asked(template);
 const rows = Object.entries(functions) as [string, FunctionRow][];
 const scheduled = rows.filter(([, { trigger }]) => trigger.kind === 'schedule');
 const clocks = aws.all('AWS::Scheduler::Schedule');
+const permissions = aws.all('AWS::Lambda::Permission');
 const tenantRoles = rows.filter(([, row]) => hasTenantRole(row));
 
 /** CDK's own function that activates the receipt rule set; everything else in the template is the manifest's. */
@@ -152,11 +154,21 @@ describe('the template says what the manifest says, and nothing else', () => {
     expect(aws.all('AWS::SNS::Topic').map(nameOf).sort()).toEqual([...wanted.map(({ topic }) => topic), 'operator'].sort());
   });
 
-  test('who may call a function by its own policy: API Gateway those behind routes and the authoriser', () => {
-    const found = aws.all('AWS::Lambda::Permission').map(({ Properties }) => [aws.name(Properties.FunctionName), Properties.Principal]);
-    const callers = { http: 'apigateway', authoriser: 'apigateway', schedule: undefined, queue: undefined, operator: undefined };
-    const wanted = rows.flatMap(([name, { trigger }]) => (callers[trigger.kind] ? [[name, `${callers[trigger.kind]}.amazonaws.com`]] : []));
-    expect(sorted(found)).toEqual(sorted(wanted));
+  test('who may call a function by its own policy: API Gateway those behind routes and the authoriser, and nobody else', () => {
+    const callable = permissions.map(({ Properties }) => [aws.name(Properties.FunctionName), Properties.Principal]);
+    const kinds = { http: true, authoriser: true, schedule: false, queue: false, operator: false };
+    const wanted = rows.flatMap(([name, { trigger }]) => (kinds[trigger.kind] ? [[name, 'apigateway.amazonaws.com']] : []));
+    expect([...new Set(sorted(callable))]).toEqual(sorted(wanted));
+  });
+
+  test('API Gateway may call the function behind each route by the ARN it calls it with, and the authoriser', () => {
+    const refused = rows.flatMap(([name, { trigger }]) => {
+      if (trigger.kind !== 'http') return [];
+      return [...trigger.routes, ...(trigger.open ?? [])].filter((route) => !mayBeCalled(name, calledFrom(route)));
+    });
+    expect(refused).toEqual([]);
+    const [authoriser] = permissions.filter(({ Properties }) => aws.name(Properties.FunctionName) === 'authorise');
+    expect(JSON.stringify(authoriser?.Properties.SourceArn)).toContain('/authorizers/');
   });
 
   test('the table: keys, expiry and nothing more', () => {
@@ -267,4 +279,13 @@ function behind(target: Json): string {
   const integration = aws.at(target['Fn::Join'][1].find((part: Json) => part.Ref)).Properties;
   expect(integration.PayloadFormatVersion).toBe('2.0');
   return aws.name(integration.IntegrationUri);
+}
+
+/** A route as the ARN of a call says it, behind the API's id: stage, method and path; of `$default` it says the stage and the key alone. */
+const calledFrom = (route: string) => `$default/${route.replace(' ', '')}`;
+
+function mayBeCalled(name: string, source: string): boolean {
+  return permissions
+    .filter(({ Properties }) => aws.name(Properties.FunctionName) === name)
+    .some(({ Properties }) => like(aws.text(Properties.SourceArn).replace(/^.*:api\//, ''), source));
 }
