@@ -29,16 +29,19 @@ export class Schedules extends Construct {
   }
 
   private add(name: FunctionName, every: string, { functionArn: arn }: LambdaFunction) {
-    new CfnSchedule(this, logicalName(name), {
+    const role = this.role(name, arn);
+    const schedule = new CfnSchedule(this, logicalName(name), {
       scheduleExpression: rateOf(every),
       flexibleTimeWindow: { mode: 'OFF' },
       target: {
         arn,
-        roleArn: this.role(name, arn).roleArn,
+        roleArn: role.roleArn,
         retryPolicy: { maximumEventAgeInSeconds: Math.min(secondsOf(every), MAX_AGE_SECONDS), maximumRetryAttempts: TRIES_MORE },
         deadLetterConfig: { arn: this.dead.queueArn },
       },
     });
+    // A schedule begins when it is made: a call before its role has its rights would be refused, and wake somebody.
+    schedule.node.addDependency(role);
   }
 
   private role(name: FunctionName, functionArn: string): Role {

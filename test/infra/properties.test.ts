@@ -1,8 +1,9 @@
 import { functions } from '../../functions/manifest.ts';
-import { Asked, type Json, list, MAIL_DOMAIN, nameOf, synthesise } from './synthesised.ts';
+import { Asked, type Json, list, MAIL_DOMAIN, nameOf, synthesise, type Template } from './synthesised.ts';
 
 const template = synthesise();
 const aws = new Asked(template);
+const OWN_NAME = { apiDomain: 'api.example.com', apiCertificate: 'arn:aws:acm:eu-west-1:123456789012:certificate/0' };
 
 test('every function runs nodejs24.x, ours on arm64', () => {
   for (const { Properties } of aws.all('AWS::Lambda::Function')) expect(Properties.Runtime).toBe('nodejs24.x');
@@ -87,6 +88,14 @@ test('a schedule goes off at its time, is tried again until the next one, and wh
   }
 });
 
+test('a schedule begins when its role has its rights, not before', () => {
+  for (const { Properties, DependsOn } of aws.all('AWS::Scheduler::Schedule')) {
+    const role = Properties.Target.RoleArn['Fn::GetAtt'][0];
+    const policies = DependsOn!.map((id) => template.Resources[id]!).filter(({ Type }) => Type === 'AWS::IAM::Policy');
+    expect(policies.flatMap((policy) => policy.Properties.Roles)).toEqual([{ Ref: role }]);
+  }
+});
+
 test('what nobody can reconcile is counted out of the log of who looks for it', () => {
   const { LogGroupName, FilterPattern, MetricTransformations } = aws.one('AWS::Logs::MetricFilter').Properties;
   expect([aws.name(LogGroupName), FilterPattern]).toEqual(['reconcile-raw-mail-log', '{ $.unknown > 0 }']);
@@ -94,6 +103,22 @@ test('what nobody can reconcile is counted out of the log of who looks for it', 
   expect(MetricTransformations).toMatchObject([
     { MetricName: 'UnreconciledMail', MetricValue: '$.unknown', MetricNamespace: alarm.Properties.Namespace },
   ]);
+});
+
+test('an alarm that adds metrics up has ten at most: CloudWatch takes no more', () => {
+  const sums = aws
+    .all('AWS::CloudWatch::Alarm')
+    .map(({ Properties }) => (Properties.Metrics ?? []).filter((each: Json) => each.MetricStat));
+  expect(Math.max(...sums.map((metrics) => metrics.length))).toBeLessThanOrEqual(10);
+});
+
+test('nothing waits for itself: CloudFormation refuses a circle', () => {
+  for (const each of [template, synthesise('prod', OWN_NAME)]) expect(circlesOf(each)).toEqual([]);
+  const planted = structuredClone(template);
+  const [first, second] = Object.keys(planted.Resources) as [string, string];
+  planted.Resources[first]!.DependsOn = [second];
+  planted.Resources[second]!.DependsOn = [first];
+  expect(circlesOf(planted)).not.toEqual([]);
 });
 
 test('BCC-1: one receipt rule: mail for the domain, over TLS, scanned, stored under raw/ and announced, and no rule after it', () => {
@@ -196,11 +221,10 @@ describe('stages', () => {
   });
 
   test('the API under a name of its own: mails link there, TLS 1.2 at least, and the operator is told the CNAME', () => {
-    const apiCertificate = 'arn:aws:acm:eu-west-1:123456789012:certificate/0';
-    const named = synthesise('prod', { apiDomain: 'api.example.com', apiCertificate });
+    const named = synthesise('prod', OWN_NAME);
     const own = new Asked(named);
     const [configuration] = own.one('AWS::ApiGatewayV2::DomainName').Properties.DomainNameConfigurations;
-    expect(configuration).toMatchObject({ CertificateArn: apiCertificate, EndpointType: 'REGIONAL', SecurityPolicy: 'TLS_1_2' });
+    expect(configuration).toMatchObject({ CertificateArn: OWN_NAME.apiCertificate, EndpointType: 'REGIONAL', SecurityPolicy: 'TLS_1_2' });
     expect(own.at(own.one('AWS::ApiGatewayV2::ApiMapping').Properties.DomainName).Type).toBe('AWS::ApiGatewayV2::DomainName');
     expect(named.Outputs.ApiUrl.Value).toBe('https://api.example.com');
     expect(JSON.stringify(named.Outputs.ApiCname.Value)).toContain('api.example.com CNAME ');
@@ -218,3 +242,24 @@ test('no policy of a role grants an action by wildcard, and none but the activat
   const open = statements.filter(({ Resource }) => list(Resource).includes('*'));
   expect(open.map(({ Action }) => Action)).toEqual(['ses:SetActiveReceiptRuleSet']);
 });
+
+/** Resources that, by whatever they name or depend on, wait for themselves. */
+function circlesOf({ Resources }: Template): string[] {
+  const waits = new Map(Object.entries(Resources).map(([id, resource]) => [id, namedIn(resource).filter((other) => other in Resources)]));
+  const done = new Set<string>();
+  // What waits for nothing that is not made yet can be made; what is left after that waits in a circle.
+  for (let before = -1; before < done.size; ) {
+    before = done.size;
+    for (const [id, others] of waits) if (others.every((other) => done.has(other))) done.add(id);
+  }
+  return [...waits.keys()].filter((id) => !done.has(id));
+}
+
+/** The ids of all that a part of the template names. */
+function namedIn(part: Json): string[] {
+  if (typeof part !== 'object' || part === null) return [];
+  if (Array.isArray(part)) return part.flatMap(namedIn);
+  const { Ref, 'Fn::GetAtt': got, 'Fn::Sub': text, DependsOn = [], ...rest } = part;
+  const substituted = typeof text === 'string' ? [...text.matchAll(/\$\{([\w]+)/g)].map(([, id]) => id!) : namedIn(text);
+  return [...(Ref ? [Ref] : []), ...(got ? [got[0]] : []), ...substituted, ...list(DependsOn), ...Object.values(rest).flatMap(namedIn)];
+}
