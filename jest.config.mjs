@@ -6,6 +6,6 @@ export default {
   transform: { '^.+\\.ts$': '<rootDir>/test/support/esbuild-transform.mjs' },
   coverageProvider: 'v8',
   modulePathIgnorePatterns: ['<rootDir>/.local', '<rootDir>/.build', '<rootDir>/cdk.out', '<rootDir>/.stryker-tmp'],
-  testTimeout: 60_000,
+  testTimeout: 180_000,
   maxWorkers: 2,
 };

@@ -52,7 +52,7 @@ beforeAll(async () => {
       .map((line) => JSON.parse(line) as RecordedCall),
     ...names.flatMap((name) => callsOfLambda(name, queueOf(functions[name]))),
   ];
-}, 180_000);
+}, 600_000);
 afterAll(() => host.end());
 
 test('every call of every function is allowed by its role on AWS, and every right of every role is used', () => {

@@ -211,7 +211,7 @@ describe('SQS and SNS', () => {
     await new Promise((wait) => setTimeout(wait, 100));
     given.abort();
     await refused(waiting);
-    await new Promise((wait) => setTimeout(wait, 100));
+    await new Promise((wait) => setTimeout(wait, 1000));
     await sqs().send(new SendMessageCommand({ QueueUrl: url('imports'), MessageBody: 'y' }));
     const [message] = await receive('imports');
     expect(message?.Attributes?.ApproximateReceiveCount).toBe('1');

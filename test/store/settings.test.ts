@@ -246,9 +246,10 @@ describe('an Idempotency-Key', () => {
 
   test('while the first try runs, another is told to wait; once its lease is over, it takes over', async () => {
     const { viewer, vault } = await world();
-    const never = once({ table, vault }, viewer, 'key', 'r', NOW, () => new Promise(() => {}));
-    void never;
-    await new Promise((done) => setTimeout(done, 50));
+    await new Promise<void>((begun) => {
+      const never = () => new Promise<typeof answer>(() => begun());
+      void once({ table, vault }, viewer, 'key', 'r', NOW, never);
+    });
     const again = (at: Date) => once({ table, vault }, viewer, 'key', 'r', at, async () => answer);
     await expect(again(later(59_000))).rejects.toMatchObject({ code: 'still-running' });
     expect(await again(later(61_000))).toEqual(answer);

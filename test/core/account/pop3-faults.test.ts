@@ -6,8 +6,8 @@ import { EXPIRED_CERT, LOCALHOST_CERT, type Pop3ServerOptions, type Said, startP
 const LOGIN = { userName: 'taro', password: 'open sesame' };
 const MAIL = 'Subject: a\r\n\r\nhello\r\n';
 const MAX = 1_000_000;
-/** For what never comes. */
-const SOON = { connectMs: 500, idleMs: 100, totalMs: 1500 };
+/** For what never comes: long enough that a busy machine is not taken for it. */
+const SOON = { connectMs: 2000, idleMs: 700, totalMs: 3000 };
 
 type Script = (said: Said) => Twist | string | Buffer | undefined;
 /** Twists the answers to one verb; of RETR and others only the n-th when `nth` is given. */
@@ -177,7 +177,7 @@ describe('POP-24: whatever fails, every promise rejects, and the session is over
     ['half a greeting comes', at('GREETING', { answer: '+OK hal', ending: 'stall' }), { trouble: 'lost', step: 'greeting' }],
     [
       'the greeting drips',
-      at('GREETING', { answer: `+OK ${'x'.repeat(50)}\r\n`, cuts: 'every-byte', pauseMs: 20 }),
+      at('GREETING', { answer: `+OK ${'x'.repeat(500)}\r\n`, cuts: 'every-byte', pauseMs: 20 }),
       { trouble: 'lost', step: 'greeting' },
     ],
     ['FIN instead of a greeting', at('GREETING', { answer: '', ending: 'drop' }), { trouble: 'lost', step: 'greeting' }],
@@ -269,14 +269,14 @@ describe('POP-24: whatever fails, every promise rejects, and the session is over
 
   test('a total deadline ends a session that is alive', () =>
     against({ script: at('RETR', { cuts: 'every-byte', pauseMs: 30 }), mails: ['x'.repeat(1000)] }, async ({ open }) => {
-      const session = await open({ timeouts: { totalMs: 300 } });
+      const session = await open({ timeouts: { totalMs: 2000 } });
       expect(await failing(session.retr(1, MAX))).toMatchObject({ trouble: 'lost' });
     }));
 
   test('who asks for nothing may take his time, and silence after it is noticed all the same', () =>
     against({ script: at('RETR', { answer: '', ending: 'stall' }) }, async ({ open }) => {
-      const session = await open({ timeouts: { idleMs: 100 } });
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      const session = await open({ timeouts: { idleMs: 700 } });
+      await new Promise((resolve) => setTimeout(resolve, 1000));
       await session.noop();
       expect(await failing(session.retr(1, MAX))).toMatchObject({ trouble: 'lost', step: 'mail' });
     }));
