@@ -168,7 +168,7 @@ export const functions = {
     memory: 512,
     uses: [
       { on: 'table', actions: ['GetItem', 'Query', 'DeleteItem'], prefixes: ['T#*', 'X#*'] },
-      { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*', 't/*'] },
+      { on: 'mail', actions: ['GetObject', 'DeleteObject'], prefixes: ['raw/*', 't/*'] },
     ],
   },
   'reconcile-raw-mail': {

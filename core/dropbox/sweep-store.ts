@@ -1,7 +1,10 @@
 import type { TenantId } from '../ids.ts';
 import { HELD_DAYS } from '../limits.ts';
 import type { Parcel } from '../message/delivery.ts';
+import { messageIdOf } from '../message/identity.ts';
+import { readHeaders } from '../message/mail-headers.ts';
 import type { Message } from '../message/message.ts';
+import { scanMail } from '../message/mime-scan.ts';
 import type { Table } from '../table/client.ts';
 import { activityKey, messageKey, sweepKey, sweepPartition } from '../table/keys.ts';
 import type { Activity } from './activity-store.ts';
@@ -12,6 +15,7 @@ import type { Activity } from './activity-store.ts';
  */
 export type RawOwner = { tenant: TenantId; member: string; activity?: string; message?: string };
 type Sweep = { delivery: string; rawKey: string; owners: RawOwner[] };
+export type RawMail = { read: (key: string) => Promise<Uint8Array | undefined>; delete: (key: string) => Promise<void> };
 
 const DAY_MS = 86_400_000;
 /** Days looked back: a schedule that failed for a week loses nothing. */
@@ -28,18 +32,14 @@ export async function sweepLater(table: Table, delivery: Parcel, owners: RawOwne
 export const sweepDayOf = (receivedAt: string, days = HELD_DAYS) => dayOf(Date.parse(receivedAt) + (days + 1) * DAY_MS);
 
 /** Deletes the raw mail whose time is over and that no message points to (a replay may have filed it meanwhile). */
-export async function sweepRawMail(
-  table: Table,
-  deleteRaw: (key: string) => Promise<void>,
-  now: Date,
-): Promise<{ deleted: number; kept: number }> {
+export async function sweepRawMail(table: Table, rawMail: RawMail, now: Date): Promise<{ deleted: number; kept: number }> {
   const counts = { deleted: 0, kept: 0 };
   for (let back = LOOK_BACK_DAYS; back >= 0; back--) {
     const day = dayOf(now.getTime() - back * DAY_MS);
     for (const sweep of await table.all<Sweep>({ pk: sweepPartition(day) })) {
-      if (await isUsed(table, sweep)) counts.kept++;
+      if (await isUsed(table, rawMail, sweep)) counts.kept++;
       else {
-        await deleteRaw(sweep.rawKey);
+        await rawMail.delete(sweep.rawKey);
         counts.deleted++;
       }
       await table.delete(sweepKey(day, sweep.delivery));
@@ -48,15 +48,25 @@ export async function sweepRawMail(
   return counts;
 }
 
-async function isUsed(table: Table, { rawKey, owners }: Sweep): Promise<boolean> {
+async function isUsed(table: Table, rawMail: RawMail, { rawKey, owners }: Sweep): Promise<boolean> {
   for (const { tenant, member, activity, message } of owners) {
     const entry = activity && (await table.get<Activity>(activityKey(tenant, member, activity)));
-    for (const id of new Set([message, entry ? entry.message : undefined])) {
+    for (const id of new Set([message ?? filedAs(tenant, await rawMail.read(rawKey)), entry ? entry.message : undefined])) {
       const stored = id && (await table.get<Message>(messageKey(tenant, id)));
       if (stored && stored.rawKey === rawKey) return true;
     }
   }
   return false;
+}
+
+/**
+ * What a mail that was held without being read would be filed as: a try that was broken off may have written its message, to which
+ * a colleague's copy of the same mail was added since.
+ */
+function filedAs(tenant: TenantId, raw: Uint8Array | undefined): string | undefined {
+  const scan = raw && scanMail(raw);
+  if (!scan || 'tooBig' in scan) return undefined;
+  return messageIdOf(tenant, readHeaders(scan.parts[0]?.fields ?? []), raw);
 }
 
 const dayOf = (time: number) => new Date(time).toISOString().slice(0, 10);

@@ -18,7 +18,7 @@ type Running = Serving & { child: ChildProcess; pid: number };
 
 const bundles = join(root, '.build', 'functions');
 // A machine that is busy with other tests needs longer than the usual minute.
-jest.setTimeout(300_000);
+jest.setTimeout(900_000);
 
 let dir: string;
 const groups = new Set<number>();

@@ -51,7 +51,7 @@ test('without SMTP_URL what needs mail is left out, and says so; with a wrong to
   );
   const [failed, { passed }] = await suite('test/e2e/records', { BASE_URL: apiUrl, TOKEN: 'wrong' });
   expect([failed, passed]).toEqual([1, []]);
-}, 300_000);
+}, 900_000);
 
 type Said = Record<'passed' | 'failed' | 'skipped', string[]>;
 

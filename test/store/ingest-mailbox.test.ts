@@ -14,7 +14,7 @@ import { matchAddress } from '../../core/record/address-store.ts';
 import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import type { Table } from '../../core/table/client.ts';
 import { mailAccountKey, memberKey, seenMailKey } from '../../core/table/keys.ts';
-import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
+import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, sweptInto, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
 let table: Table;
@@ -139,7 +139,7 @@ describe('what a mailbox gives', () => {
     expect((await own(world.viewer)).map(({ subject }) => subject)).toEqual(['A question']);
     expect(await timeline(world.viewer, contact)).toHaveLength(1);
     const gone: string[] = [];
-    await sweepRawMail(table, async (key) => void gone.push(key), new Date('2026-03-03T12:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(gone), new Date('2026-03-03T12:00:00.000Z'));
     expect(gone).toContain(other.rawKey);
     expect(gone).not.toContain(kept.rawKey);
   });
@@ -167,7 +167,7 @@ describe('R-31, R-32: one mail, whoever holds it and however it came', () => {
     expect(await timeline(world.viewer, contact)).toHaveLength(1);
     expect(await own(world.viewer)).toMatchObject([{ receivedAt: START }]);
     const gone: string[] = [];
-    await sweepRawMail(table, async (key) => void gone.push(key), new Date('2026-04-02T12:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(gone), new Date('2026-04-02T12:00:00.000Z'));
     expect(gone).toContain(again.rawKey);
     expect(gone).not.toContain(first.rawKey);
   });

@@ -6,6 +6,8 @@ import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import { newId } from '../../core/ids.ts';
 import { MAX_ATTACHMENT_BYTES, MAX_MATCHED_ADDRESSES, MAX_THREAD_MAILS } from '../../core/limits.ts';
 import type { Delivery } from '../../core/message/delivery.ts';
+import { messageIdOf } from '../../core/message/identity.ts';
+import { putMessage } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import { listThread, readVisible } from '../../core/message/visible-message-store.ts';
@@ -13,7 +15,7 @@ import { matchAddress } from '../../core/record/address-store.ts';
 import { createRecord, readRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
 import { copyKey, dropboxKey, memberKey, timelineKey } from '../../core/table/keys.ts';
-import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, OWN_MARK, START, type World } from '../support/dropbox-world.ts';
+import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, OWN_MARK, START, sweptInto, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
 let table: Table;
@@ -359,9 +361,9 @@ describe('where mail comes in', () => {
     mails.set(unknown.rawKey, mail());
     expect(await ingest(room, unknown)).toEqual([{ recipient: `nobody@${MAIL_DOMAIN}`, outcome: 'ignored', reason: 'unknown-recipient' }]);
     const deleted: string[] = [];
-    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-03-31T00:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(deleted), new Date('2026-03-31T00:00:00.000Z'));
     expect(deleted).not.toContain(unknown.rawKey);
-    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-04-01T12:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(deleted), new Date('2026-04-01T12:00:00.000Z'));
     expect(deleted).toContain(unknown.rawKey);
   });
 
@@ -498,8 +500,26 @@ describe('when two mails are the same (R-32)', () => {
     expect(await heldReasons(world)).toEqual(['unregistered-sender']);
     await arrives({ ...world, address: kens.address }, same);
     const deleted: string[] = [];
-    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-04-01T12:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(deleted), new Date('2026-04-01T12:00:00.000Z'));
     expect(deleted).not.toContain(first.rawKey);
+  });
+
+  test('reliability: the bytes of a mail that failed on every try stay when a colleague has filed the same mail on its message', async () => {
+    const world = await dropboxWorld(table);
+    await world.addMember('ken', 'ken@example.com');
+    const kens = await world.addDropbox('ken', ['mika@example.com']);
+    const same = mail({ dateHeader: 'Sun, 01 Mar 2026 09:00:00 +0000' });
+    const failed = delivery([world.address]);
+    // Each try got as far as the message, and was held unread when there was none left.
+    const { rawKey, receivedAt } = failed;
+    const id = messageIdOf(world.tenant, same, Buffer.from(rawKey));
+    await putMessage(table, world.tenant, { id, thread: 't', rawKey, rawSize: 1, delivery: failed.id, receivedAt });
+    await holdUnprocessed(room, failed);
+    const kensOwn = await arrives({ ...world, address: kens.address }, same);
+    const bytes = `From: ${same.from[0]?.address}\r\nDate: ${same.dateHeader}\r\nMessage-ID: <${same.messageId}>\r\n\r\nHello\r\n`;
+    const deleted: string[] = [];
+    await sweepRawMail(table, sweptInto(deleted, { [rawKey]: bytes }), new Date('2026-04-01T12:00:00.000Z'));
+    expect([deleted.includes(rawKey), deleted.includes(kensOwn.rawKey)]).toEqual([false, true]);
   });
 });
 
@@ -530,7 +550,7 @@ describe('held mail', () => {
     expect(await heldReasons(world)).toEqual([]);
     expect((await activity(world)).map(({ outcome, replayed }) => [outcome, replayed])).toEqual([['filed', true]]);
     const deleted: string[] = [];
-    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-04-01T12:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(deleted), new Date('2026-04-01T12:00:00.000Z'));
     expect(deleted).not.toContain(arrived.rawKey);
   });
 
@@ -558,9 +578,9 @@ describe('held mail', () => {
     await holdUnprocessed(room, arrived);
     expect(await heldReasons(world)).toEqual(['failed']);
     const deleted: string[] = [];
-    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-03-31T09:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(deleted), new Date('2026-03-31T09:00:00.000Z'));
     expect(deleted).not.toContain(arrived.rawKey);
-    await sweepRawMail(table, async (key) => void deleted.push(key), new Date('2026-04-01T12:00:00.000Z'));
+    await sweepRawMail(table, sweptInto(deleted), new Date('2026-04-01T12:00:00.000Z'));
     expect(deleted).toContain(arrived.rawKey);
   });
 

@@ -6,7 +6,7 @@ import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import type { Delivery } from '../../core/message/delivery.ts';
 import type { Table } from '../../core/table/client.ts';
 import { recordPartition } from '../../core/table/keys.ts';
-import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, type World } from '../support/dropbox-world.ts';
+import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, sweptInto, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
 let table: Table;
@@ -104,7 +104,7 @@ test('R-12: a mail filed for two dropboxes outlives the sweep that looks at its 
   await takeIn(one);
   const deleted: string[] = [];
   const later = new Date(Date.parse(one.receivedAt) + 32 * 86_400_000);
-  const { kept } = await sweepRawMail(table, async (key) => void deleted.push(key), later);
+  const { kept } = await sweepRawMail(table, sweptInto(deleted), later);
   expect([kept > 0, deleted.includes(one.rawKey)]).toEqual([true, false]);
 });
 

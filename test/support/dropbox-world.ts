@@ -1,4 +1,5 @@
 import type { Dropbox } from '../../core/dropbox/dropbox.ts';
+import type { RawMail } from '../../core/dropbox/sweep-store.ts';
 import { asTenantId, newTenantId, sha256, type TenantId } from '../../core/ids.ts';
 import { builtInProfiles } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
@@ -76,6 +77,12 @@ export async function dropboxWorld(
   const viewer = await addMember('mika', 'mika@example.com');
   return { tenant: asTenantId(tenant), viewer, ...(await addDropbox('mika', ['mika@example.com'], more.dropbox)), addMember, addDropbox };
 }
+
+/** A bucket that notes what is deleted from it; `bytes` is what it holds. */
+export const sweptInto = (deleted: string[], bytes: { [key: string]: string } = {}): RawMail => ({
+  read: async (key) => (bytes[key] === undefined ? undefined : Buffer.from(bytes[key])),
+  delete: async (key) => void deleted.push(key),
+});
 
 /** A record with this address, as if an earlier mail had made it. */
 export async function existing(table: Table, world: World, module: 'leads' | 'contacts', address: string, owner = 'mika'): Promise<string> {

@@ -40,4 +40,4 @@ else
     }
     console.info(`corpus: ${JSON.stringify(counts)}`);
     expect(counts.parsed + counts.unreadable).toBeGreaterThan(0);
-  }, 300_000);
+  }, 900_000);
