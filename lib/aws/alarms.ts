@@ -113,11 +113,13 @@ export class Alarms extends Construct {
     this.alarm('Mail that cannot be reconciled', { metric: found.metric({ statistic: 'Sum', period: FIVE_MINUTES }), above: 0 });
   }
 
-  /** An alarm adds up ten metrics at most; an operator who is turned away sees it anyway, and schedules try again and have an alarm. */
+  /** Two, as an alarm adds up ten metrics at most. An operator who is turned away sees it; schedules try again and have an alarm. */
   private watchThrottles(lambdas: Record<FunctionName, LambdaFunction>): IMetric[] {
-    const metric = sum(lambdas, 'Throttles', (kind) => kind !== 'operator' && kind !== 'schedule');
-    this.alarm('Functions are throttled', { metric, above: 0, minutes: 10 });
-    return [metric];
+    const api = sum(lambdas, 'Throttles', (kind) => kind === 'http' || kind === 'authoriser', 'Throttles of the API');
+    const behindQueues = sum(lambdas, 'Throttles', (kind) => kind === 'queue', 'Throttles behind queues');
+    this.alarm('The API is throttled', { metric: api, above: 0, minutes: 10 });
+    this.alarm('Functions are throttled', { metric: behindQueues, above: 0, minutes: 10 });
+    return [api, behindQueues];
   }
 
   private watchApi(ApiId: string): IMetric[] {
@@ -147,22 +149,23 @@ export class Alarms extends Construct {
     return [metric];
   }
 
-  /** AWS reviews an account at 5 % bounces or 0.1 % complaints; these are told before. */
+  /** AWS reviews an account at 5 % bounces or 0.1 % complaints; these are told before. In hours without a figure the last one stands. */
   private watchReputation(): void {
     const reputation = (metricName: string) =>
       new Metric({ namespace: 'AWS/SES', metricName, statistic: 'Average', period: Duration.hours(1) });
-    this.alarm('Mail of the product bounces', { metric: reputation('Reputation.BounceRate'), above: 0.03 });
-    this.alarm('Recipients complain', { metric: reputation('Reputation.ComplaintRate'), above: 0.0005 });
+    const missing = TreatMissingData.IGNORE;
+    this.alarm('Mail of the product bounces', { metric: reputation('Reputation.BounceRate'), above: 0.03, missing });
+    this.alarm('Recipients complain', { metric: reputation('Reputation.ComplaintRate'), above: 0.0005, missing });
   }
 
-  private alarm(heading: string, { metric, above, minutes }: Limit): void {
+  private alarm(heading: string, { metric, above, minutes, missing = TreatMissingData.NOT_BREACHING }: Limit): void {
     const period = metric instanceof Metric || metric instanceof MathExpression ? metric.period.toMinutes() : 1;
     this.raise(heading, {
       metric,
       threshold: above,
       comparisonOperator: ComparisonOperator.GREATER_THAN_THRESHOLD,
       evaluationPeriods: Math.max(1, Math.round((minutes ?? period) / period)),
-      treatMissingData: TreatMissingData.NOT_BREACHING,
+      treatMissingData: missing,
     });
   }
 
@@ -196,6 +199,7 @@ function sum(
   lambdas: Record<FunctionName, LambdaFunction>,
   metricName: string,
   which: (trigger: FunctionRow['trigger']['kind']) => boolean,
+  label = metricName,
 ): MathExpression {
   const chosen = (Object.entries(functions) as [FunctionName, FunctionRow][]).filter(([, { trigger }]) => which(trigger.kind));
   // Ids are unique within a chart, and begin with a small letter.
@@ -207,6 +211,6 @@ function sum(
     expression: `SUM([${Object.keys(usingMetrics).join(', ')}])`,
     usingMetrics,
     period: FIVE_MINUTES,
-    label: metricName,
+    label,
   });
 }

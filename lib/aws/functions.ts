@@ -16,7 +16,7 @@ import {
 import { grantsOf, tenantGrantsOf } from './grants.ts';
 import { logicalName } from './logical-name.ts';
 import type { Reaches } from './reach.ts';
-import { acknowledgePrefixes } from './review.ts';
+import { acknowledgeWildcards } from './review.ts';
 import type { Stage } from './stage.ts';
 
 /** Characters of a tenant's id. */
@@ -55,7 +55,7 @@ export class Functions extends Construct {
     const role = new Role(this, `${logicalName(name)}Role`, { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     logGroup.grantWrite(role);
     for (const grant of grantsOf(row, reaches, sendsThrough, settings.MAIL_SENDER)) role.addToPolicy(grant);
-    acknowledgePrefixes(role, row, reaches);
+    acknowledgeWildcards(role, row, reaches);
     const tenantRole = hasTenantRole(row) ? this.tenantRole(name, row, role, reaches) : undefined;
     return new LambdaFunction(this, logicalName(name), {
       code: code(name),

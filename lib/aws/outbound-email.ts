@@ -8,7 +8,10 @@ import { Construct } from 'constructs';
  * address is not written to again. The set is the domain's default: no sender can forget to name it.
  */
 export class OutboundEmail extends Construct {
-  /** Who sends needs rights on both: a default set is asked for as if it had been named. */
+  /**
+   * Who sends needs rights on all: a default set is asked for as if it had been named, and in the sandbox the address a mail goes to,
+   * an identity there, is asked for too. Whom a mail is from is the grant's condition.
+   */
   readonly arns: string[];
 
   constructor(scope: Construct, id: string, domain: string, troubles: ITopic) {
@@ -26,6 +29,6 @@ export class OutboundEmail extends Construct {
       new CfnOutput(Stack.of(this), `Dkim${i + 1}`, { value: `${name} CNAME ${value}` });
     }
     const arn = (resource: string, resourceName: string) => Stack.of(this).formatArn({ service: 'ses', resource, resourceName });
-    this.arns = [arn('identity', domain), arn('configuration-set', configurationSet.configurationSetName)];
+    this.arns = [arn('identity', '*'), arn('configuration-set', configurationSet.configurationSetName)];
   }
 }

@@ -19,6 +19,9 @@ export type Stage = {
   reserved: Partial<Record<FunctionName, number>>;
 };
 
+/** The domain of cdk.json as it came, and its like: names that are nobody's (RFC 2606). */
+const EXAMPLE = /(^|\.)example(\.(com|net|org))?$/;
+
 /** Reads the stage that context names. Throws what is wrong in words that say what to do. */
 export function stageOf(node: Node): Stage {
   const name: string = node.getContext('stage');
@@ -29,5 +32,20 @@ export function stageOf(node: Node): Stage {
   const setting = (key: string): string => node.tryGetContext(key) ?? '';
   const [apiDomain, apiCertificate] = [setting('apiDomain'), setting('apiCertificate')];
   if (Boolean(apiDomain) !== Boolean(apiCertificate)) throw new Error('apiDomain and apiCertificate need each other.');
-  return { ...stage, name, mailDomain: node.getContext('mailDomain'), alarmEmail: setting('alarmEmail'), apiDomain, apiCertificate };
+  // In small letters: IAM holds senders to it, and it minds the difference.
+  const mailDomain = setting('mailDomain').trim().toLowerCase();
+  const known = { ...stage, name, mailDomain, alarmEmail: setting('alarmEmail'), apiDomain, apiCertificate };
+  if (node.tryGetContext('deploying')) refuseForgotten(known);
+  return known;
+}
+
+/**
+ * What was left out of the command line is not kept from the deployment before, but taken away: the domain from SES, and with it
+ * all mail; the subscription to the alarms.
+ */
+function refuseForgotten({ mailDomain, alarmEmail, keepData }: Stage): void {
+  if (!/^([a-z0-9-]+\.)+[a-z0-9-]+$/.test(mailDomain) || EXAMPLE.test(mailDomain))
+    throw new Error(`mailDomain is "${mailDomain}". Say which domain receives the mail, in cdk.json or by -c mailDomain=in.your-domain.`);
+  if (keepData && !alarmEmail)
+    throw new Error('Nobody would be told of alarms. Say who is, in cdk.json or by -c alarmEmail=you@your-domain.');
 }

@@ -105,12 +105,16 @@ export function allows({ actions, resources, conditions }: Statement, call: Reco
   );
 }
 
-/** The ARNs of what a call is about, in the words of `Asked.text`: AWS asks for the right to each. */
+/**
+ * The ARNs of what a call is about, in the words of `Asked.text`: AWS asks for the right to each. For a mail that is its sender's
+ * identity, the configuration set and, as long as the account is in SES's sandbox, the identity it goes to.
+ */
 function arnsOf({ on, key, action, context }: RecordedCall): string[] {
   if (action.startsWith('s3:') && key !== undefined) return [`${on}/${key}`];
   if (on !== 'ses') return [on];
   const ses = 'arn:<Partition>:ses:<Region>:<AccountId>:';
-  return [`${ses}identity/${context?.['ses:FromAddress']?.split('@').at(-1)}`, `${ses}configuration-set/set`];
+  const sender = context?.['ses:FromAddress']?.split('@').at(-1);
+  return [`${ses}identity/${sender}`, `${ses}identity/somebody@customer.example`, `${ses}configuration-set/set`];
 }
 
 /** IAM's condition operators, as far as this stack uses them. Throws on another one, so that nobody believes it was looked at. */

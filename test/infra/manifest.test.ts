@@ -246,7 +246,7 @@ function rightsOf(name: string, { uses, trigger, sendsMail }: FunctionRow): stri
     for (const action of ['AssumeRole', 'TagSession']) rights.push(`sts:${action} ${name}-tenant-role`);
   if (sendsMail) {
     const condition = { StringEquals: { 'ses:FromAddress': `no-reply@${MAIL_DOMAIN}` } };
-    for (const through of [`identity/${MAIL_DOMAIN}`, 'configuration-set/set'])
+    for (const through of ['identity/*', 'configuration-set/set'])
       rights.push(`ses:SendRawEmail arn:<Partition>:ses:<Region>:<AccountId>:${through} if ${JSON.stringify(condition)}`);
   }
   return rights.sort();

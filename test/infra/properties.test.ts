@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { functions } from '../../functions/manifest.ts';
 import { Asked, type Json, list, MAIL_DOMAIN, nameOf, synthesise, type Template } from './synthesised.ts';
 
@@ -110,6 +111,11 @@ test('an alarm that adds metrics up has ten at most: CloudWatch takes no more', 
     .all('AWS::CloudWatch::Alarm')
     .map(({ Properties }) => (Properties.Metrics ?? []).filter((each: Json) => each.MetricStat));
   expect(Math.max(...sums.map((metrics) => metrics.length))).toBeLessThanOrEqual(10);
+});
+
+test('a bounce rate that is not told for an hour stands: SES tells it when mail went out, and silence is no better rate', () => {
+  const rates = aws.all('AWS::CloudWatch::Alarm').filter(({ Properties }) => Properties.Namespace === 'AWS/SES');
+  expect(rates.map(({ Properties }) => Properties.TreatMissingData)).toEqual(['ignore', 'ignore']);
 });
 
 test('nothing waits for itself: CloudFormation refuses a circle', () => {
@@ -229,6 +235,17 @@ describe('stages', () => {
     expect(named.Outputs.ApiUrl.Value).toBe('https://api.example.com');
     expect(JSON.stringify(named.Outputs.ApiCname.Value)).toContain('api.example.com CNAME ');
     expect(() => synthesise('prod', { apiDomain: 'api.example.com' })).toThrow('need each other');
+  });
+
+  test('a deployment that forgot its domain, or whom to tell, is refused: it would take them away from the stage', () => {
+    const deploying = { deploying: 'true', mailDomain: 'In.Mail.test' };
+    expect(synthesise('prod', deploying).Outputs.MailDomain.Value).toBe('in.mail.test');
+    for (const mailDomain of ['', 'mail.example.com', 'in.company.example', 'you@mail.test', 'localhost'])
+      expect(() => synthesise('prod', { ...deploying, mailDomain })).toThrow('Say which domain receives the mail');
+    expect(() => synthesise('prod', { ...deploying, alarmEmail: '' })).toThrow('Nobody would be told of alarms');
+    expect(() => synthesise('dev', { ...deploying, alarmEmail: '' })).not.toThrow();
+    const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(scripts.deploy).toBe('cdk deploy -c deploying=true');
   });
 
   test('a stage nobody described is refused', () => {
