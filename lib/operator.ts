@@ -36,6 +36,9 @@ const ROTATE_KEY = `Gives a tenant a new data key and seals its secrets anew. Ru
   npm run rotate-key -- TENANT
 ${WHERE}`;
 
+const NO_STAGE = '--stage says which deployment on AWS is meant: it goes with --aws.';
+const NO_REGION = 'No region. Say where the stack is: export AWS_REGION=eu-west-1, or a profile that has one.';
+const NO_CREDENTIALS = 'No AWS credentials. Log in (aws sso login, or whatever you use), or name a profile: export AWS_PROFILE=...';
 const NOBODY = 'No host runs on this machine with its state there. Start it with "npm start", or use --aws for a deployment.';
 
 const text = { type: 'string' } as const;
@@ -60,7 +63,7 @@ export function redrive(args: string[]): Promise<number> {
     if (!queue) return say(`Which queue?\n\n${REDRIVE}`, 1);
     const sqs = values.aws ? new SQSClient({}) : new SQSClient({ ...onThisMachine(values, 'host').sqs, useQueueUrlAsEndpoint: false });
     const [from, to] = [await findQueue(sqs, values, queue, 'dead'), await findQueue(sqs, values, queue)];
-    if (!from || !to) return say(`There is no queue "${queue}" with dead letters.`, 1);
+    if (!from || !to) return say(`There is no queue "${queue}" with dead letters${whereOf(values)}.`, 1);
     if (from.count === 0) return say(`${queue}: no dead letters.`, 0);
     // Told where to: a letter that SNS could not deliver has no queue it came from.
     await sqs.send(new StartMessageMoveTaskCommand({ SourceArn: from.arn, DestinationArn: to.arn }));
@@ -89,11 +92,18 @@ async function command<T extends ParseArgsConfig & { options: typeof where }>(
 ): Promise<number> {
   try {
     const parsed = parseArgs(config) as ReturnType<typeof parseArgs<T>> & { values: Where & { help: boolean } };
-    return parsed.values.help ? say(help, 0) : await run(parsed);
+    if (parsed.values.help) return say(help, 0);
+    return parsed.values.stage && !parsed.values.aws ? say(NO_STAGE, 1) : await run(parsed);
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return say(code === 'ECONNREFUSED' ? NOBODY : message, 1);
+    return say(whatToDo(error as NodeJS.ErrnoException), 1);
   }
+}
+
+/** What an error means to an operator; its own words where they say it. */
+function whatToDo({ code, name, message }: NodeJS.ErrnoException): string {
+  if (code === 'ECONNREFUSED') return NOBODY;
+  if (message === 'Region is missing') return NO_REGION;
+  return name === 'CredentialsProviderError' ? `${NO_CREDENTIALS}\n${message}` : message;
 }
 
 async function invoke(where: Where, name: string, payload: object, functionName?: string): Promise<number> {
@@ -120,13 +130,16 @@ async function findQueue(sqs: SQSClient, where: Where, queue: string, dead?: 'de
 }
 
 async function findFunction(client: LambdaClient, where: Where, name: string): Promise<string> {
-  const prefix = `${stackOf(where)}-Functions${logical(name)}`;
+  const description = `${stackOf(where)}: ${name}`;
   for await (const { Functions = [] } of paginateListFunctions({ client }, {})) {
-    const found = Functions.find(({ FunctionName }) => FunctionName?.startsWith(prefix));
+    const found = Functions.find(({ Description }) => Description === description);
     if (found?.FunctionName) return found.FunctionName;
   }
-  throw new Error(`There is no function "${name}" of the stack ${stackOf(where)} in this account and region.`);
+  throw new Error(`There is no function "${name}"${whereOf(where)}.`);
 }
+
+/** Where on AWS was looked: an operator who sees it finds out that it was the wrong stage, account or region. */
+const whereOf = (where: Where) => (where.aws ? ` of the stack ${stackOf(where)} in this account and region` : '');
 
 const stackOf = ({ stage = 'prod' }: Where) => `CrmMailAddon-${stage}`;
 const logical = (name: string) => name.replace(/(?:^|-)([a-z])/g, (_, letter: string) => letter.toUpperCase());

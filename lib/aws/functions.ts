@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy } from 'aws-cdk-lib';
+import { Aws, Duration, RemovalPolicy } from 'aws-cdk-lib';
 import { ArnPrincipal, type IRole, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { Architecture, type Code, Function as LambdaFunction, LoggingFormat, RecursiveLoop, Runtime } from 'aws-cdk-lib/aws-lambda';
 import { LogGroup, RetentionDays } from 'aws-cdk-lib/aws-logs';
@@ -58,6 +58,8 @@ export class Functions extends Construct {
     acknowledgeWildcards(role, row, reaches);
     const tenantRole = hasTenantRole(row) ? this.tenantRole(name, row, role, reaches) : undefined;
     return new LambdaFunction(this, logicalName(name), {
+      // Operators' commands find it by that: of a long name CloudFormation cuts something off.
+      description: `${Aws.STACK_NAME}: ${name}`,
       code: code(name),
       handler: 'handler.handler',
       runtime: Runtime.NODEJS_24_X,

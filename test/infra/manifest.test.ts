@@ -21,6 +21,14 @@ describe('the template says what the manifest says, and nothing else', () => {
     expect(sorted(numbers)).toEqual(sorted(rows.map(([name, row]) => [name, row.timeout, row.memory])));
   });
 
+  test("operators' commands find a function by its description", () => {
+    const described = lambdas.map((each) => [
+      each.Properties.Description,
+      { 'Fn::Join': ['', [{ Ref: 'AWS::StackName' }, `: ${nameOf(each)}`]] },
+    ]);
+    for (const [said, wanted] of described) expect(said).toEqual(wanted);
+  });
+
   test.each(rows)('%s is told of the resources it uses, and of no others', (name, { uses }) => {
     const {
       MAIL_DOMAIN: domain,
