@@ -8,14 +8,16 @@ type Answer = { status?: number; body: unknown };
 const asked: { path: string; action?: string; body: string }[] = [];
 let answerTo: (path: string, action: string | undefined, body: string) => Answer;
 
-const server = createServer(async (request: IncomingMessage, response: ServerResponse) => {
+const server = createServer((request, response) => void answer(request, response));
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   let body = '';
   for await (const chunk of request) body += String(chunk);
   const [path, action] = [request.url ?? '', request.headers['x-amz-target']?.toString()];
   asked.push({ path, action, body });
-  const answer = answerTo(path, action, body);
-  response.writeHead(answer.status ?? 200, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
-});
+  const given = answerTo(path, action, body);
+  response.writeHead(given.status ?? 200, { 'content-type': 'application/json' }).end(JSON.stringify(given.body));
+}
 
 const log = console.log;
 const environment = { ...process.env };
