@@ -41,6 +41,8 @@ export type HostOptions = {
   /** Seconds a message is hidden once taken, instead of what the manifest says. */
   queueVisibility?: number;
   chaos?: Chaos;
+  /** `by-hand`: functions on a schedule run when `fire` says so, and not in between. */
+  schedules?: 'by-hand';
   /** Keep every call of a function to AWS in `calls.jsonl` beside the state. */
   recordCalls?: boolean;
   settings?: Partial<LocalSettings>;
@@ -129,7 +131,7 @@ export async function start(options: HostOptions): Promise<Host> {
     const lambda = await serve(invokeApi(rows, invoke));
     answerApi = httpApi(rows, invoke, options.throttle ?? THROTTLE);
     const pollers = new Pollers(rows, engine.endpoints.sqs, invoke, options.chaos);
-    const schedules = new Schedules(rows, invoke);
+    const schedules = new Schedules(rows, invoke, options.schedules);
     const unwatch = options.watch ? watchSources(options.watch, bundles, rows, running, say) : () => {};
     running.warm(Object.keys(rows).filter((name) => ['authoriser', 'http', 'queue'].includes(rows[name]?.trigger.kind ?? '')));
 

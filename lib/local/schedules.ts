@@ -13,9 +13,10 @@ export class Schedules {
   private readonly rows: Rows;
   private readonly invoke: Invoke;
 
-  constructor(rows: Rows, invoke: Invoke) {
+  constructor(rows: Rows, invoke: Invoke, mode?: 'by-hand') {
     this.rows = rows;
     this.invoke = invoke;
+    if (mode === 'by-hand') return;
     for (const [name, { trigger }] of Object.entries(rows)) {
       if (trigger.kind !== 'schedule') continue;
       const [count, unit] = trigger.every.split(' ') as [string, keyof typeof MS];

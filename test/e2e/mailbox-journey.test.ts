@@ -6,7 +6,7 @@ import { openPop3 } from '../../core/account/pop3-client.ts';
 import { callAws, TABLE } from '../../lib/local/engine.ts';
 import { hasDovecot, startDovecot } from '../support/dovecot.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
-import { reached, sendJob } from '../support/mailbox.ts';
+import { reached, untilPolled } from '../support/mailbox.ts';
 import { LOCALHOST_CERT, startPop3Server } from '../support/pop3-server.ts';
 import { insideOnly } from '../support/stage.ts';
 import { newTenant, type Person } from '../support/tenant.ts';
@@ -74,13 +74,14 @@ async function connect({ owner }: Owner, more: object = {}): Promise<string> {
   expect(made.status).toBe(201);
   return made.json.id;
 }
-const pollNow = ({ tenant, owner }: Owner, account: string) => sendJob(host, 'polls', { poll: { tenant, member: owner.id, account } });
+const pollUntil = ({ tenant, owner }: Owner, account: string, ask: () => Promise<unknown>) =>
+  untilPolled(host, { tenant, member: owner.id, account }, ask);
 // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects by looking into it.
-const when = (owner: Person, account: string, seen: (shown: any) => unknown) =>
-  until(async () => {
-    const { json } = await owner.api('GET', `/v1/mail-accounts/${account}`);
-    return seen(json) ? json : undefined;
-  }, 90);
+const sees = (owner: Person, account: string, seen: (shown: any) => unknown) => async () => {
+  const { json } = await owner.api('GET', `/v1/mail-accounts/${account}`);
+  return seen(json) ? json : undefined;
+};
+const when = (owner: Person, account: string, seen: Parameters<typeof sees>[2]) => until(sees(owner, account, seen), 180);
 
 async function subjects(owner: Person): Promise<string[]> {
   const found: string[] = [];
@@ -106,16 +107,18 @@ test('POP-18, POP-19, POP-27, INB-14: tried, connected, synced; on the record an
 
   const account = await connect(mine);
   await when(owner, account, ({ sync }) => sync.filed === 2);
-  await pollNow(mine, account);
-  await when(owner, account, ({ state }) => state === 'ok');
+  await pollUntil(
+    mine,
+    account,
+    sees(owner, account, ({ state }) => state === 'ok'),
+  );
   expect(await subjects(owner)).toEqual(['Sunday', 'A question']);
   const onRecord = async () =>
     (await owner.api('GET', `/v1/contacts/${contact.id}/messages`)).json.items.map(({ subject }: { subject: string }) => subject);
   expect(await onRecord()).toEqual(['A question']);
 
   server.add(reached(new Date(), { From: 'hana@customer.example', To: 'taro@example.com', Subject: 'And another' }));
-  await pollNow(mine, account);
-  await until(async () => (await onRecord()).length === 2, 60);
+  await pollUntil(mine, account, async () => (await onRecord()).length === 2);
   expect(await countSeenByAnotherClient(server)).toBe(3);
 });
 
@@ -125,10 +128,11 @@ test('R-36, POP-15: delete-at-once empties the server, as another POP3 client se
   const account = await connect(mine, { deletion: { policy: 'delete-at-once' } });
   await when(mine.owner, account, ({ sync }) => sync.filed === 3);
   expect(await countSeenByAnotherClient(server)).toBe(3);
-  await pollNow(mine, account);
-  await when(mine.owner, account, ({ state }) => state === 'ok');
-  await pollNow(mine, account);
-  await when(mine.owner, account, ({ totals }) => totals.deleted === 3);
+  await pollUntil(
+    mine,
+    account,
+    sees(mine.owner, account, ({ totals }) => totals.deleted === 3),
+  );
   expect(await countSeenByAnotherClient(server)).toBe(0);
   expect((await subjects(mine.owner)).sort()).toEqual(['Mail 1', 'Mail 2', 'Mail 3']);
 });
@@ -137,10 +141,12 @@ test('R-37, POP-23, POP-24, POP-25: three refusals stop it and tell its owner; t
   const mine = await member();
   const { owner } = mine;
   const account = await connect(mine, { incoming: incoming('stale') });
-  for (const failures of [1, 2, 3]) {
-    await until(async () => (await owner.api('GET', `/v1/mail-accounts/${account}/polls`)).json.items.length === failures, 60);
-    await pollNow(mine, account);
-  }
+  await pollUntil(
+    mine,
+    account,
+    sees(owner, account, ({ state }) => state === 'auth-failed'),
+  );
+  expect((await owner.api('GET', `/v1/mail-accounts/${account}/polls`)).json.items).toHaveLength(3);
   expect((await owner.api('GET', `/v1/mail-accounts/${account}`)).json).toMatchObject({
     state: 'auth-failed',
     lastError: { code: 'wrong-password', advice: { todo: { en: expect.any(String), ja: expect.any(String) } } },
@@ -168,9 +174,8 @@ test('kill -9 of the engine and all functions in the middle of a first sync: eve
   host = await begin();
   const again: Owner = { ...mine, owner: { ...mine.owner, api: host.api(mine.owner.token) } };
   await leaseRunsOut(again, account);
-  await pollNow(again, account);
   // What a killed function had in hand is delivered again after a while.
-  await until(async () => (await subjects(again.owner)).length >= total, 150);
+  await pollUntil(again, account, async () => (await subjects(again.owner)).length >= total);
   expect((await subjects(again.owner)).sort()).toEqual(Array.from({ length: total }, (_, n) => `Mail ${n}`).sort());
   expect(await countSeenByAnotherClient(server)).toBe(total);
 });

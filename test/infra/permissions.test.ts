@@ -28,6 +28,7 @@ let calls: RecordedCall[];
 beforeAll(async () => {
   host = await startHost({
     recordCalls: true,
+    schedules: 'by-hand',
     settings: { MAIL_DOMAIN, LOCAL_MAIL_SERVERS: '{}' },
     throttle: { rate: 10_000, burst: 10_000 },
   });
