@@ -107,7 +107,8 @@ function whatToDo({ code, name, message }: NodeJS.ErrnoException): string {
 }
 
 async function invoke(where: Where, name: string, payload: object, functionName?: string): Promise<number> {
-  const client = new LambdaClient(where.aws ? {} : onThisMachine(where, 'operator').lambda);
+  // Asked once: a call whose answer was lost may have been done, and done again it would make a second tenant.
+  const client = new LambdaClient({ maxAttempts: 1, ...(where.aws ? {} : onThisMachine(where, 'operator').lambda) });
   const FunctionName = where.aws ? (functionName ?? (await findFunction(client, where, name))) : name;
   const answer = await client.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(payload) }));
   const result = JSON.parse(answer.Payload?.transformToString() ?? 'null') as { error?: unknown } | null;

@@ -24,7 +24,12 @@ export class OutboundEmail extends Construct {
       destination: EventDestination.snsTopic(troubles),
       events: [EmailSendingEvent.BOUNCE, EmailSendingEvent.COMPLAINT, EmailSendingEvent.REJECT],
     });
-    const identity = new EmailIdentity(this, 'Domain', { identity: Identity.domain(domain), configurationSet });
+    const identity = new EmailIdentity(this, 'Domain', {
+      identity: Identity.domain(domain),
+      configurationSet,
+      // What bounces is told by the set's topic. By mail it would go to the sender, whose mail comes in at our own door.
+      feedbackForwarding: false,
+    });
     for (const [i, { name, value }] of identity.dkimRecords.entries()) {
       new CfnOutput(Stack.of(this), `Dkim${i + 1}`, { value: `${name} CNAME ${value}` });
     }

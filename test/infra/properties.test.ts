@@ -185,7 +185,8 @@ test("the product's own mail: what bounces is told, and the address not written 
   const { EventDestination } = aws.one('AWS::SES::ConfigurationSetEventDestination').Properties;
   expect(EventDestination.MatchingEventTypes).toEqual(['bounce', 'complaint', 'reject']);
   expect(aws.name(EventDestination.SnsDestination.TopicARN)).toBe('operator');
-  const { EmailIdentity, ConfigurationSetAttributes } = aws.one('AWS::SES::EmailIdentity').Properties;
+  const { EmailIdentity, ConfigurationSetAttributes, FeedbackAttributes } = aws.one('AWS::SES::EmailIdentity').Properties;
+  expect(FeedbackAttributes).toEqual({ EmailForwardingEnabled: false });
   expect([EmailIdentity, aws.at(ConfigurationSetAttributes.ConfigurationSetName).Type]).toEqual([
     MAIL_DOMAIN,
     'AWS::SES::ConfigurationSet',

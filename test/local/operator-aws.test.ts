@@ -6,7 +6,7 @@ type Answer = { status?: number; body: unknown };
 
 /** What Lambda and SQS would answer, as far as these commands ask; what they were asked is kept. */
 const asked: { path: string; action?: string; body: string }[] = [];
-let answerTo: (path: string, action: string | undefined, body: string) => Answer;
+let answerTo: (path: string, action: string | undefined, body: string) => Answer | 'hang up';
 
 const server = createServer((request, response) => void answer(request, response));
 
@@ -16,6 +16,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   const [path, action] = [request.url ?? '', request.headers['x-amz-target']?.toString()];
   asked.push({ path, action, body });
   const given = answerTo(path, action, body);
+  if (given === 'hang up') return void request.socket.destroy();
   response.writeHead(given.status ?? 200, { 'content-type': 'application/json' }).end(JSON.stringify(given.body));
 }
 
@@ -100,6 +101,13 @@ test('without a region, without credentials, with those of somebody else: it say
     expect.stringMatching(/^No region\./),
     expect.stringMatching(/^No AWS credentials\./),
   ]);
+});
+
+test('a call whose answer is lost is not made again: it may have made a tenant', async () => {
+  answerTo = (path) =>
+    path.endsWith('/invocations') ? 'hang up' : { body: { Functions: [aFunction('CrmMailAddon-prod', 'create-tenant', 'it')] } };
+  expect(await tenantCreate(newTenant)).toBe(1);
+  expect(asked.filter(({ path }) => path.endsWith('/invocations'))).toHaveLength(1);
 });
 
 test('a stage without --aws is refused: the command would act on this machine', async () => {
