@@ -3,11 +3,15 @@ import { QueryCommand } from '@aws-sdk/lib-dynamodb';
 import { sha256 } from '../core/ids.ts';
 import type { Viewer } from '../core/member/viewer.ts';
 import { seriesOf } from '../core/message/counterpart.ts';
+import type { Copy } from '../core/message/message.ts';
+import { putCopy, putTimelineEntry } from '../core/message/message-store.ts';
+import { joinThread } from '../core/message/thread-store.ts';
 import { listTimeline } from '../core/message/timeline-store.ts';
+import { listThread } from '../core/message/visible-message-store.ts';
 import { canSee, type OwnerSettings } from '../core/sharing/can-see.ts';
 import type { Sharing } from '../core/sharing/sharing.ts';
 import type { Item, Table } from '../core/table/client.ts';
-import { holderKey, recordPartition, tickKey, timelineKey, timelinePrefix } from '../core/table/keys.ts';
+import { holderKey, recordKey, recordPartition, tickKey, timelineKey, timelinePrefix } from '../core/table/keys.ts';
 import { dropboxWorld, type World } from '../test/support/dropbox-world.ts';
 import { startTable } from '../test/support/engine.ts';
 import { atMost, type Figure, median, plain, timeOf } from './figures.ts';
@@ -59,6 +63,15 @@ export async function benchSharing(): Promise<Figure[]> {
     await fill(table, viewer, 'small', mailsOf(owners, 1000));
     await fill(table, viewer, 'large', mailsOf(owners, 100_000));
 
+    const [alone, crowded] = [0, 1000].map((hidden) => sha256('thread', String(hidden)).slice(0, 40)) as [string, string];
+    for (const thread of [alone, crowded]) await converse(table, viewer, thread, owners[4] as Owner, 10);
+    await converse(table, viewer, crowded, owners[0] as Owner, 500);
+    await converse(table, viewer, crowded, owners[7] as Owner, 500);
+    const thread = (id: string) => async () => {
+      const rows = await listThread(table, viewer, id, 500);
+      if (rows.length !== 10) throw new Error(`a thread of ${rows.length} mails`);
+    };
+
     const list = (record: string) => async () => {
       const { items } = await listTimeline(table, viewer, record, { limit: PAGE });
       if (items.length !== PAGE) throw new Error(`a page of ${items.length} mails`);
@@ -66,6 +79,8 @@ export async function benchSharing(): Promise<Figure[]> {
     const bare = () => bareQuery(table, viewer, owners[4]?.id as string);
     const compared = {
       bare,
+      alone: thread(alone),
+      crowded: thread(crowded),
       ...Object.fromEntries(['mixed', 'visible', 'few', 'few and hidden', 'small', 'large'].map((name) => [name, list(name)])),
     };
     const of = await compare(compared, units);
@@ -84,6 +99,9 @@ export async function benchSharing(): Promise<Figure[]> {
       plain('200 mails: read units', of('few').units, '', 1),
       atMost('100,000 mails / 1,000 mails', ratio('large', 'small'), 1.5, ' x'),
       atMost('100,000 mails / 1,000 mails: read units', of('large').units / of('small').units, 1.2, ' x'),
+      atMost('thread of 10 mails and 1,000 hidden / of 10', ratio('crowded', 'alone'), 2, ' x'),
+      plain('thread of 10 mails and 1,000 hidden: read units', of('crowded').units, '', 1),
+      plain('thread of 10 mails: read units', of('alone').units, '', 1),
       atMost('deciding on one mail', decisionMicros(viewer), 5, ' µs', 3),
     ];
   } finally {
@@ -141,6 +159,23 @@ async function fill(table: Table, { tenant }: Viewer, record: string, mails: Mai
     };
   });
   await table.putMany([...notes.values(), ...items]);
+}
+
+/** Mails of an owner in a conversation, as they are filed. */
+async function converse(table: Table, { tenant }: Viewer, thread: string, { id }: Owner, mails: number): Promise<void> {
+  const [other] = OTHER_SIDES[0] as [string];
+  const on = [{ module: 'contacts', id: 'threads' }];
+  await table.put({ ...recordKey(tenant, 'threads'), id: 'threads', module: 'contacts', owner: id });
+  for (let n = 0; n < mails; n++) {
+    const message = sha256(thread, id, String(n)).slice(0, 40);
+    const receivedAt = new Date(Date.UTC(2026, 0, 1) + n * 60_000).toISOString();
+    const held = { message, member: id, channel: 'mailbox', counterparts: [other] } as const;
+    const copy: Copy = { ...held, counterparts: [other], direction: 'received', receivedAt, delivery: message, records: on };
+    await joinThread(table, tenant, thread, copy as Required<Copy>);
+    await putCopy(table, tenant, copy);
+    const row = { message, owner: id, receivedAt, subject: 'Our questions', from: other, to: [], snippet: '', attachments: 0 };
+    await putTimelineEntry(table, tenant, 'threads', seriesOf(copy), { ...row, direction: 'received' });
+  }
 }
 
 async function bareQuery(table: Table, { tenant }: Viewer, owner: string): Promise<void> {

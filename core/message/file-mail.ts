@@ -9,8 +9,9 @@ import { counterpartsOf, namedInEntry, seriesOf } from './counterpart.ts';
 import type { Parcel } from './delivery.ts';
 import { putFindable } from './findable-store.ts';
 import type { Copy, Message, TimelineEntry } from './message.ts';
-import { holderMark, joinThread, noteHolder, putCopy, putMessage, putOwnMail, putTimelineEntry, readCopy } from './message-store.ts';
+import { holderMark, noteHolder, putCopy, putMessage, putOwnMail, putTimelineEntry, readCopy } from './message-store.ts';
 import type { ParsedMail } from './parsed-mail.ts';
+import { joinThread } from './thread-store.ts';
 
 /** A record to be made of an address of the mail. */
 export type Creation = { module: Module; recipient: { address: string; name: string }; possibleDuplicateOf?: string };
@@ -66,12 +67,12 @@ export async function fileMail(table: Table, filing: Filing): Promise<Filed> {
     const copy = await readCopy(table, tenant, message, owner, channel);
     if (copy) return settledBefore(table, filing, stored, copy);
   }
-  await joinThread(table, tenant, stored);
+  const counterparts = counterpartsOf(mail, filing.direction);
+  await joinThread(table, tenant, stored.thread, { message, member: owner, channel, counterparts });
 
   const made = await createRecords(table, filing, stored.receivedAt);
   const ties = [...filing.ties, ...made.filter(filing.mayTie)];
   const records = ties.map((tie) => ({ module: tie.module, id: tie.record, created: tie.createdBy === message && tie.owner === owner }));
-  const counterparts = counterpartsOf(mail, filing.direction);
   const series = seriesOf({ member: owner, channel, counterparts });
   for (const tie of ties) {
     if (!tie.holders?.has(holderMark(series))) await noteHolder(table, tenant, tie, series, counterparts);

@@ -10,8 +10,6 @@ import {
   ownMailKey,
   recordAddressKey,
   type Series,
-  threadKey,
-  threadPartition,
   timelineKey,
 } from '../table/keys.ts';
 import { MIXED } from './counterpart.ts';
@@ -63,11 +61,6 @@ export async function putMessage(table: Table, tenant: TenantId, message: Messag
   return { stored: existing ?? message, isNew: existing === undefined };
 }
 
-/** Lists a message in its thread. */
-export async function joinThread(table: Table, tenant: TenantId, { id, thread, receivedAt }: Message): Promise<void> {
-  await table.put({ ...threadKey(tenant, thread, id), message: id, receivedAt });
-}
-
 /** Settles which delivery filed the mail for its holder. The first one stands; answers it. Only timelines come after it. */
 export async function putCopy(table: Table, tenant: TenantId, copy: Copy): Promise<Copy> {
   return (await table.putNew<Copy>({ ...copyKey(tenant, copy.message, copy.member, copy.channel), ...copy })) ?? copy;
@@ -83,9 +76,4 @@ export async function readMessage(table: Table, tenant: TenantId, id: string): P
   const message = items.find((item) => item.sk === 'META') as unknown as Message | undefined;
   if (!message) return undefined;
   return { message, copies: items.filter((item) => item.sk.startsWith('B#')) as unknown as Copy[] };
-}
-
-/** Messages of a thread, as far as they were begun: callers look whether each is there and may be seen. */
-export function readThread(table: Table, tenant: TenantId, thread: string): Promise<{ message: string; receivedAt: string }[]> {
-  return table.all({ pk: threadPartition(tenant, thread) });
 }

@@ -6,11 +6,12 @@ import type { StoredRecord } from '../record/record.ts';
 import { readColleagues } from '../sharing/audience-store.ts';
 import { canSee, type Verdict } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { memberKey, ownMailKey, ownMailPartition, recordKey, type Showing, tickKey, timelineKey } from '../table/keys.ts';
+import { type Key, memberKey, ownMailKey, ownMailPartition, recordKey, type Showing, tickKey, timelineKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import { seriesOf } from './counterpart.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
-import { readMessage, readThread } from './message-store.ts';
+import { readMessage } from './message-store.ts';
+import { readThreadCopies } from './thread-store.ts';
 import { OWN, ownerSettings, settingsOf } from './timeline-store.ts';
 
 /** A message as one viewer may see it: only the copies and the records that are open to them (R-5, R-31). */
@@ -32,18 +33,18 @@ export async function readVisible(table: Table, viewer: Viewer, id: string): Pro
   return visible;
 }
 
-/** The conversation of a message as far as the viewer may see it, in order of receipt. */
+/**
+ * The conversation of a message as far as the viewer may see it, in order of receipt. All of it is decided at once, in a few batches, and
+ * what is hidden is passed over before that: it tells nothing by time (R-42).
+ */
 export async function listThread(table: Table, viewer: Viewer, thread: string, limit: number): Promise<TimelineEntry[]> {
-  const begun = await readThread(table, viewer.tenant, thread);
-  const entries: TimelineEntry[] = [];
-  for (const { message } of begun.sort((a, b) => (a.receivedAt < b.receivedAt ? -1 : 1))) {
-    const found = await readMessage(table, viewer.tenant, message);
-    const visible = found && (await seenBy(table, viewer, found));
-    const entry = visible && (await entryOf(table, viewer, visible));
-    if (entry) entries.push(entry);
-    if (entries.length === limit) break;
-  }
-  return entries;
+  const copies = await readThreadCopies(table, viewer, thread);
+  const reasons = await reasonsOf(table, viewer, copies);
+  const seen = seenFirst(viewer, copies, reasons).map(({ copy }) => copy);
+  const shown = [...new Map([...seen].reverse().map((copy) => [copy.message, copy])).values()].sort(byReceipt);
+  const keys = shown.slice(0, limit).flatMap((copy) => rowKey(viewer, copy) ?? []);
+  const rows = keys.length > 0 ? await table.getMany<TimelineEntry>(keys) : [];
+  return rows.filter((row) => row !== undefined);
 }
 
 /**
@@ -63,6 +64,28 @@ async function seenBy(
   viewer: Viewer,
   { message, copies }: { message: Message; copies: Copy[] },
 ): Promise<VisibleMessage | undefined> {
+  const seen = seenFirst(viewer, copies, await reasonsOf(table, viewer, copies));
+  if (seen.length === 0) return undefined;
+  const reasons = seen.flatMap(({ copy, on }): Reason[] =>
+    on.length > 0 ? on : [{ owner: copy.member, channel: copy.channel, because: 'own' }],
+  );
+  const records = new Map(reasons.flatMap(({ record }) => (record ? [[record.id, record] as const] : [])));
+  return { message, copies: seen.map(({ copy }) => copy), records: [...records.values()], reasons };
+}
+
+/** The copies that are open to the viewer, and on which records. Their own come first: it speaks for the mail when they have one. */
+function seenFirst(viewer: Viewer, copies: Copy[], reasons: Map<Copy, Reason[]>): { copy: Copy; on: Reason[] }[] {
+  return (
+    copies
+      .map((copy) => ({ copy, on: reasons.get(copy) ?? [] }))
+      // An owner holds their mail whether a record has it or not; others see it on a record or not at all (SHR-22, SHR-27).
+      .filter(({ copy, on }) => copy.member === viewer.member || on.length > 0)
+      .sort((a, b) => Number(b.copy.member === viewer.member) - Number(a.copy.member === viewer.member))
+  );
+}
+
+/** Why each of the copies, of one mail or of many, may be seen, on each record that is open to the viewer. */
+async function reasonsOf(table: Table, viewer: Viewer, copies: Copy[]): Promise<Map<Copy, Reason[]>> {
   const [readable, settings, ticked] = await Promise.all([
     readableRecords(table, viewer, copies),
     ownerSettings(
@@ -93,24 +116,9 @@ async function seenBy(
   const backedUp = await readBackedUp(
     table,
     viewer,
-    copies.map((copy) => ({ ...copy, records: hiddenOn(copy, shared.get(copy)) })),
+    copies.map((copy) => ({ copy, records: hiddenOn(copy, shared.get(copy)) })),
   );
-  const seenOn = (copy: Copy) => {
-    const on = copy.channel === 'mailbox' ? (backedUp.get(copy.member) ?? []) : [];
-    return [...(shared.get(copy) ?? []), ...reasonsBy('backup', copy, on)];
-  };
-  // An owner holds their mail whether a record has it or not; others see it on a record or not at all (SHR-22, SHR-27).
-  const seen = copies
-    .map((copy) => ({ copy, on: seenOn(copy) }))
-    .filter(({ copy, on }) => copy.member === viewer.member || on.length > 0)
-    // The viewer's own copy speaks for the mail when they have one.
-    .sort((a, b) => Number(b.copy.member === viewer.member) - Number(a.copy.member === viewer.member));
-  if (seen.length === 0) return undefined;
-  const reasons = seen.flatMap(({ copy, on }): Reason[] =>
-    on.length > 0 ? on : [{ owner: copy.member, channel: copy.channel, because: 'own' }],
-  );
-  const records = new Map(reasons.flatMap(({ record }) => (record ? [[record.id, record] as const] : [])));
-  return { message, copies: seen.map(({ copy }) => copy), records: [...records.values()], reasons };
+  return new Map(copies.map((copy) => [copy, [...(shared.get(copy) ?? []), ...reasonsBy('backup', copy, backedUp.get(copy) ?? [])]]));
 }
 
 /** Which owners have ticked "share mail" on which of the records: `record owner` of each (SHR-10). */
@@ -120,15 +128,20 @@ async function readTicks(table: Table, viewer: Viewer, copies: Copy[]): Promise<
   return new Set(asked.filter((_, i) => ticks[i]).map(({ id, member }) => `${id} ${member}`));
 }
 
-/** On which of their records a backup shows these copies of mailboxes, by holder: there the mail has an entry of their backups. */
-async function readBackedUp(table: Table, { tenant }: Viewer, copies: Copy[]): Promise<Map<string, RecordRef[]>> {
-  const asked = copies.flatMap((copy) => (copy.channel === 'mailbox' ? copy.records.map((record) => ({ copy, record })) : []));
+/** On which of these records a backup shows each copy of a mailbox: there the mail has an entry of its owner's backups. */
+async function readBackedUp(
+  table: Table,
+  { tenant }: Viewer,
+  copies: { copy: Copy; records: RecordRef[] }[],
+): Promise<Map<Copy, RecordRef[]>> {
+  const asked = copies.flatMap(({ copy, records }) => (copy.channel === 'mailbox' ? records.map((record) => ({ copy, record })) : []));
   const keys = asked.map(({ copy, record }) =>
     timelineKey(tenant, record.id, { owner: copy.member, channel: 'backup' }, copy.receivedAt, copy.message),
   );
   const entries = keys.length > 0 ? await table.getMany(keys, { only: ['message'] }) : [];
-  const found = asked.filter((_, i) => entries[i]);
-  return new Map(copies.map(({ member }) => [member, found.filter(({ copy }) => copy.member === member).map(({ record }) => record)]));
+  const shown = new Map<Copy, RecordRef[]>();
+  for (const { copy, record } of asked.filter((_, i) => entries[i])) shown.set(copy, [...(shown.get(copy) ?? []), record]);
+  return shown;
 }
 
 /**
@@ -142,7 +155,11 @@ export async function audienceOf(table: Table, viewer: Viewer, { copies }: Pick<
     table.get<Member>(memberKey(viewer.tenant, viewer.member)),
     readRecords(table, viewer, own),
     readTicks(table, viewer, own),
-    readBackedUp(table, viewer, own),
+    readBackedUp(
+      table,
+      viewer,
+      own.map((copy) => ({ copy, records: copy.records })),
+    ),
   ]);
   const settings = settingsOf(member, viewer.organisation);
   const isShown = (colleague: Viewer, channel: Showing, { counterparts }: Copy, id: string) => {
@@ -155,7 +172,7 @@ export async function audienceOf(table: Table, viewer: Viewer, { copies }: Pick<
     own.some(
       (copy) =>
         copy.records.some(({ id }) => isShown(colleague, copy.channel, copy, id)) ||
-        backedUp.get(copy.member)?.some(({ id }) => isShown(colleague, 'backup', copy, id)),
+        backedUp.get(copy)?.some(({ id }) => isShown(colleague, 'backup', copy, id)),
     ),
   );
 }
@@ -172,15 +189,14 @@ async function readRecords(table: Table, { tenant }: Viewer, copies: Pick<Copy, 
 }
 
 /**
- * The row of a message in lists: it stands on the timeline of each record it is tied to, also of one that is gone, and in the
- * own list of who fetched it from a mailbox.
+ * Where the row of a copy's mail in lists lies: it stands on the timeline of each record it is tied to, also of one that is gone, and in
+ * the own list of who fetched it from a mailbox.
  */
-async function entryOf(table: Table, { tenant, member }: Viewer, { message, copies }: VisibleMessage): Promise<TimelineEntry | undefined> {
-  const [copy] = copies;
-  if (!copy) return undefined;
-  if (copy.channel === 'mailbox' && copy.member === member) {
-    return table.get<TimelineEntry>(ownMailKey(tenant, member, copy.receivedAt, message.id));
-  }
+function rowKey({ tenant, member }: Viewer, copy: Copy): Key | undefined {
+  if (copy.channel === 'mailbox' && copy.member === member) return ownMailKey(tenant, member, copy.receivedAt, copy.message);
   const [record] = copy.records;
-  return record && table.get<TimelineEntry>(timelineKey(tenant, record.id, seriesOf(copy), copy.receivedAt, message.id));
+  return record && timelineKey(tenant, record.id, seriesOf(copy), copy.receivedAt, copy.message);
 }
+
+/** At the same moment by their ids, so that one viewer has the same order as another. */
+const byReceipt = (a: Copy, b: Copy) => (`${a.receivedAt}#${a.message}` < `${b.receivedAt}#${b.message}` ? -1 : 1);

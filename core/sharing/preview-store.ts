@@ -1,4 +1,5 @@
 import type { Activity } from '../dropbox/activity-store.ts';
+import type { TenantId } from '../ids.ts';
 import { MAX_MATCHED_ADDRESSES, MAX_PREVIEW_MAILS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
@@ -8,20 +9,34 @@ import { settingsOf } from '../message/timeline-store.ts';
 import { mayRead } from '../record/access.ts';
 import type { StoredRecord } from '../record/record.ts';
 import type { Table } from '../table/client.ts';
-import { type Channel, copyKey, memberKey, memberPartition, ownMailPartition, recordKey, tickKey } from '../table/keys.ts';
+import {
+  type Channel,
+  copyKey,
+  holderKey,
+  memberKey,
+  memberPartition,
+  ownMailPartition,
+  recordKey,
+  type Series,
+  type Showing,
+  tickKey,
+  timelineKey,
+} from '../table/keys.ts';
 import { readColleagues } from './audience-store.ts';
 import { canSee, type OwnerSettings } from './can-see.ts';
 import type { Sharing } from './sharing.ts';
 
 type Change = Pick<Member, 'sharing' | 'dropboxVisibility'> & { sharing: Sharing };
-/** A mail of the owner's on records, as far as its being shared depends on it. */
-type Candidate = { channel: Channel; counterparts?: string[]; records: string[] };
+/** A mail of the owner's, and each way in which it may be shown on records: a mail that came in twice is one mail. */
+type Candidate = { message: string; receivedAt: string; ways: Way[] };
+type Way = { channel: Showing; counterparts?: string[]; records: string[] };
 type Side = { mails: number; people: number };
 export type Preview = { becomeVisible: Side; becomeHidden: Side; complete: boolean };
 
 /**
  * What a change of the viewer's sharing would come to, before it is saved: how many of their mails become visible or hidden, to
- * how many people. Looks at their newest mails, MAX_PREVIEW_MAILS of the mailbox and as many of the dropbox. Changes nothing.
+ * how many people. Looks at their newest mails, MAX_PREVIEW_MAILS of the mailbox and as many of the dropbox. What is seen another way
+ * as well, of the dropbox or by a backup (R-16), does not change. Changes nothing.
  */
 export async function previewChange(table: Table, viewer: Viewer, change: Change): Promise<Preview> {
   const member = await table.get<Member>(memberKey(viewer.tenant, viewer.member));
@@ -32,10 +47,11 @@ export async function previewChange(table: Table, viewer: Viewer, change: Change
     ownMailbox(table, viewer),
     before.dropboxVisibility === 'record' && after.dropboxVisibility === 'record' ? NOTHING : ownDropboxMail(table, viewer),
   ]);
-  const readers = await readersOf(table, viewer, colleagues, [...mailbox.mails, ...dropbox.mails]);
+  const mails = await readWays(table, viewer, mailbox.rows, dropbox.messages);
+  const readers = await readersOf(table, viewer, colleagues, mails);
   const ticks = await ownTicks(table, viewer, [...readers.keys()]);
   const side = { becomeVisible: new Tally(), becomeHidden: new Tally() };
-  for (const mail of [...mailbox.mails, ...dropbox.mails]) {
+  for (const mail of mails) {
     const seers = (settings: OwnerSettings) => seersOf(mail, viewer.member, settings, readers, ticks);
     const [then, now] = [seers(before), seers(after)];
     side.becomeVisible.add([...now].filter((who) => !then.has(who)));
@@ -48,7 +64,7 @@ export async function previewChange(table: Table, viewer: Viewer, change: Change
   };
 }
 
-const NOTHING = { mails: [] as Candidate[], complete: true };
+const NOTHING = { messages: [] as string[], complete: true };
 
 class Tally {
   private mails = 0;
@@ -63,10 +79,11 @@ class Tally {
 }
 
 function seersOf(mail: Candidate, owner: string, settings: OwnerSettings, readers: Map<string, Viewer[]>, ticks: Set<string>): Set<string> {
-  const { channel, counterparts } = mail;
-  const seers = mail.records.flatMap((record) =>
-    (readers.get(record) ?? []).filter(
-      (reader) => canSee(reader, { owner, channel, counterparts }, settings, { ticked: ticks.has(record) }).visible,
+  const seers = mail.ways.flatMap(({ channel, counterparts, records }) =>
+    records.flatMap((record) =>
+      (readers.get(record) ?? []).filter(
+        (reader) => canSee(reader, { owner, channel, counterparts }, settings, { ticked: ticks.has(record) }).visible,
+      ),
     ),
   );
   return new Set(seers.map(({ member }) => member));
@@ -74,45 +91,81 @@ function seersOf(mail: Candidate, owner: string, settings: OwnerSettings, reader
 
 async function ownMailbox(table: Table, viewer: Viewer) {
   const pk = ownMailPartition(viewer.tenant, viewer.member);
-  const entries: OwnMailEntry[] = [];
+  const rows: OwnMailEntry[] = [];
   let after: string | undefined;
   let more: boolean;
   do {
     const page = await table.page<OwnMailEntry & { sk: string }>({ pk, limit: 500, after, descending: true });
-    entries.push(...page.items.filter(({ records }) => records.length > 0));
+    rows.push(...page.items.filter(({ records }) => records.length > 0));
     after = page.items.at(-1)?.sk;
     more = page.more;
-  } while (more && entries.length < MAX_PREVIEW_MAILS);
-  return { mails: await inFull(table, viewer, entries), complete: !more };
+  } while (more && rows.length < MAX_PREVIEW_MAILS);
+  return { rows, complete: !more };
 }
 
-/** A row of the list names the first of its records and of the other side; where there may be more, the copy has all of them. */
-async function inFull(table: Table, { tenant, member }: Viewer, entries: OwnMailEntry[]): Promise<Candidate[]> {
-  const cut = entries.filter(
-    ({ records, counterparts = [] }) => records.length >= MAX_SHOWN_RECORDS || counterparts.length >= MAX_MATCHED_ADDRESSES,
-  );
-  const copies = await table.getMany<Copy>(cut.map(({ message }) => copyKey(tenant, message, member, 'mailbox')));
-  const whole = new Map(copies.map((copy, i) => [cut[i]?.message, copy]));
-  return entries.map((entry) => {
-    const { counterparts, records } = whole.get(entry.message) ?? entry;
-    return { channel: 'mailbox', counterparts, records: records.map(({ id }) => id) };
-  });
-}
-
-/** The dropbox's mail is listed by what became of it, for as long as that is kept; each copy tells the rest. */
+/** The dropbox's mail is listed by what became of it, for as long as that is kept. */
 async function ownDropboxMail(table: Table, viewer: Viewer) {
   const pk = memberPartition(viewer.tenant, viewer.member);
   const { items, more } = await table.page<Activity>({ pk, begins: 'A#', limit: MAX_PREVIEW_MAILS, descending: true });
-  const filed = items.flatMap(({ outcome, message }) => (message && (outcome === 'filed' || outcome === 'created') ? message : []));
-  const copies = await table.getMany<Copy>(filed.map((id) => copyKey(viewer.tenant, id, viewer.member, 'dropbox')));
-  const mails = copies.flatMap((copy): Candidate[] =>
-    copy ? [{ channel: 'dropbox', counterparts: copy.counterparts, records: copy.records.map(({ id }) => id) }] : [],
+  const messages = items.flatMap(({ outcome, message }) => (message && (outcome === 'filed' || outcome === 'created') ? message : []));
+  return { messages, complete: !more };
+}
+
+/** Each mail once, in all the ways it came in: whichever list named it, its copy of the other channel is looked up. */
+async function readWays(table: Table, { tenant, member }: Viewer, rows: OwnMailEntry[], filed: string[]): Promise<Candidate[]> {
+  const rowOf = new Map(rows.map((row) => [row.message, row]));
+  const messages = [...new Set([...rowOf.keys(), ...filed])];
+  const read = async (ids: string[], channel: Channel) => {
+    const copies = ids.length > 0 ? await table.getMany<Copy>(ids.map((id) => copyKey(tenant, id, member, channel))) : [];
+    return new Map(copies.map((copy, i) => [ids[i], copy]));
+  };
+  const [dropbox, mailbox] = await Promise.all([
+    read(messages, 'dropbox'),
+    read(
+      messages.filter((id) => isCut(rowOf.get(id))),
+      'mailbox',
+    ),
+  ]);
+  const wayOf = (channel: Channel, { counterparts, records }: Pick<Copy, 'counterparts' | 'records'>): Way => ({
+    channel,
+    counterparts,
+    records: records.map(({ id }) => id),
+  });
+  const mails = messages.map((message): Candidate => {
+    const fetched = mailbox.get(message) ?? rowOf.get(message);
+    const bcc = dropbox.get(message);
+    const ways = [...(fetched ? [wayOf('mailbox', fetched)] : []), ...(bcc ? [wayOf('dropbox', bcc)] : [])];
+    return { message, receivedAt: (fetched ?? bcc)?.receivedAt ?? '', ways };
+  });
+  return withBackups(table, tenant, member, mails);
+}
+
+/** A row of the list names the first of its records and of the other side; where there may be more, the copy has all of them. */
+const isCut = (row: OwnMailEntry | undefined) =>
+  !row || row.records.length >= MAX_SHOWN_RECORDS || (row.counterparts ?? []).length >= MAX_MATCHED_ADDRESSES;
+
+/** What a backup shows stays visible whatever is set. Looked for on records that have any backed-up mail of the owner's. */
+async function withBackups(table: Table, tenant: TenantId, owner: string, mails: Candidate[]): Promise<Candidate[]> {
+  const series: Series = { owner, channel: 'backup' };
+  const fetched = mails.map(({ ways }) => ways.filter(({ channel }) => channel === 'mailbox').flatMap(({ records }) => records));
+  const records = [...new Set(fetched.flat())];
+  const notes = records.length > 0 ? await table.getMany(records.map((record) => holderKey(tenant, record, series))) : [];
+  const noted = new Set(records.filter((_, i) => notes[i]));
+  const asked = mails.flatMap(({ message, receivedAt }, i) =>
+    (fetched[i] ?? []).filter((record) => noted.has(record)).map((record) => ({ message, receivedAt, record })),
   );
-  return { mails, complete: !more };
+  const keys = asked.map(({ message, receivedAt, record }) => timelineKey(tenant, record, series, receivedAt, message));
+  const entries = keys.length > 0 ? await table.getMany(keys, { only: [] }) : [];
+  const shown = new Map<string, string[]>();
+  for (const { message, record } of asked.filter((_, i) => entries[i])) shown.set(message, [...(shown.get(message) ?? []), record]);
+  return mails.map((mail) => {
+    const on = shown.get(mail.message);
+    return on ? { ...mail, ways: [...mail.ways, { channel: 'backup', records: on }] } : mail;
+  });
 }
 
 async function readersOf(table: Table, viewer: Viewer, colleagues: Viewer[], mails: Candidate[]): Promise<Map<string, Viewer[]>> {
-  const ids = [...new Set(mails.flatMap(({ records }) => records))];
+  const ids = [...new Set(mails.flatMap(({ ways }) => ways.flatMap(({ records }) => records)))];
   const records = await table.getMany<StoredRecord>(ids.map((id) => recordKey(viewer.tenant, id)));
   return new Map(
     ids.map((id, i) => {

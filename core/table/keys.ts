@@ -47,7 +47,8 @@ import type { TenantId } from '../ids.ts';
  * | words of records, for search    | T#t#S#module#xy         | word#record                       |
  * | message                         | T#t#M#message           | META                              |
  * | copy of a message: who holds it | T#t#M#message           | B#member, of a mailbox B#member#m |
- * | message of a thread             | T#t#H#thread            | message                           |
+ * | copy of a message of a thread   | T#t#H#thread            | owner#d#message,                  |
+ * |                                 |                         | owner#m#group#message             |
  * | import                          | T#t#J                   | import                            |
  * | how far a record's mail is pulled in| T#t#R#record        | BACKFILL                          |
  * | backup                          | T#t#V                   | backup                            |
@@ -203,7 +204,15 @@ export const copyKey = (t: TenantId, message: string, member: string, channel: C
 });
 
 export const threadPartition = (t: TenantId, thread: string) => `T#${t}#H#${thread}`;
-export const threadKey = (t: TenantId, thread: string, message: string): Key => ({ pk: threadPartition(t, thread), sk: message });
+export const threadKey = (t: TenantId, thread: string, series: Series, message: string): Key => ({
+  pk: threadPartition(t, thread),
+  sk: `${seriesName(series)}#${message}`,
+});
+/** Behind all lines of a thread that begin so: an owner, or a series of theirs; and whether a line is one of them. */
+export const behindLines = (prefix: string) => `${prefix}#~`;
+export const isWithin = (behind: string, sk: string) => sk.startsWith(behind.slice(0, -1));
+/** The series of a thread's line. */
+export const seriesOfLine = (sk: string) => sk.slice(0, sk.lastIndexOf('#'));
 
 export const importsPartition = (t: TenantId) => `T#${t}#J`;
 export const importKey = (t: TenantId, id: string): Key => ({ pk: importsPartition(t), sk: id });

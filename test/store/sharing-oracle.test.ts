@@ -1,12 +1,24 @@
 import { readFileSync } from 'node:fs';
 import type { Viewer } from '../../core/member/viewer.ts';
-import { listTimeline } from '../../core/message/timeline-store.ts';
+import type { TimelineEntry } from '../../core/message/message.ts';
+import { type MailFilter, matcher } from '../../core/message/search-mail.ts';
+import { countTimeline, listTimeline } from '../../core/message/timeline-store.ts';
 import { audienceOf, listOwnMail, listThread, readVisible } from '../../core/message/visible-message-store.ts';
 import { findRecord } from '../../core/record/record-store.ts';
+import { previewChange } from '../../core/sharing/preview-store.ts';
 import { Table } from '../../core/table/client.ts';
 import { startTable } from '../support/engine.ts';
 import { MemoryDynamo } from '../support/memory-dynamo.ts';
-import { type OracleRecord, oracleAudience, oracleHoldersOn, oracleReads, oracleSights } from '../support/sharing-oracle.ts';
+import {
+  type OracleMail,
+  type OracleRecord,
+  oracleAudience,
+  oracleHoldersOn,
+  oracleMatches,
+  oraclePreview,
+  oracleReads,
+  oracleSights,
+} from '../support/sharing-oracle.ts';
 import { Dice, SharingWorld } from '../support/sharing-world.ts';
 
 /** One seed, so that a run fails for what changed and for nothing else; `SHARING_SEED=$RANDOM` asks other worlds, SHARING_QUERIES more. */
@@ -18,13 +30,14 @@ test('the oracle knows nothing of the product', () => {
   expect(readFileSync(new URL('../support/sharing-oracle.ts', import.meta.url), 'utf8')).not.toMatch(/^import|import\(/m);
 });
 
-test('R-5..R-8, R-31, R-40..R-42, GEN-9: random tenants answer as the oracle does, and nothing hidden changes an answer', async () => {
+test('R-5..R-8, R-16, R-31, R-40..R-42, GEN-9: random tenants answer as the oracle does, and nothing hidden changes an answer', async () => {
   const asked = await askWorlds(() => new Table(new MemoryDynamo().client, 'memory'), { seed: SEED, queries: QUERIES, rounds: 3 });
   process.stdout.write(`sharing-oracle: SHARING_SEED=${SEED}: ${told(asked)}\n`);
   expect(asked.differences).toEqual([]);
   expect(asked.queries).toBeGreaterThanOrEqual(QUERIES);
   // A world in which everything is hidden, or nothing, would prove little.
-  expect(Math.min(asked.visible, asked.hidden) / asked.queries).toBeGreaterThan(0.05);
+  expect(Math.min(asked.visible, asked.hidden) / asked.queries).toBeGreaterThan(0.04);
+  expect(asked.backups).toBeGreaterThan(5);
 });
 
 test('the same on the real engine', async () => {
@@ -34,13 +47,13 @@ test('the same on the real engine', async () => {
   expect(asked.differences).toEqual([]);
 });
 
-type Asked = { queries: number; visible: number; hidden: number; added: number; differences: string[] };
-const told = ({ queries, visible, hidden, added }: Asked) =>
-  `${queries} queries, single mails ${visible} visible and ${hidden} hidden, ${added} mails added behind somebody's back`;
+type Asked = { queries: number; visible: number; hidden: number; added: number; backups: number; differences: string[] };
+const told = ({ queries, visible, hidden, added, backups }: Asked) =>
+  `${queries} queries, single mails ${visible} visible and ${hidden} hidden, ${added} mails added behind somebody's back, ${backups} backups`;
 
 /** Worlds, one after the other, until so much was asked or something was wrong. */
 async function askWorlds(newTable: () => Table, wanted: { seed: number; queries: number; rounds: number }): Promise<Asked> {
-  const asked: Asked = { queries: 0, visible: 0, hidden: 0, added: 0, differences: [] };
+  const asked: Asked = { queries: 0, visible: 0, hidden: 0, added: 0, backups: 0, differences: [] };
   for (let n = 0; asked.queries < wanted.queries && asked.differences.length === 0; n++) {
     const dice = new Dice(wanted.seed + n * 7919);
     const table = newTable();
@@ -51,11 +64,19 @@ async function askWorlds(newTable: () => Table, wanted: { seed: number; queries:
       if (round > 0) await world.changeSettings();
       for (let mails = 4 + dice.below(6); mails > 0; mails--) await world.exchange();
       const here = `SHARING_SEED=${SEED}, world ${n}, round ${round}`;
+      for (let backups = dice.below(4); backups > 0; backups--) noteBackup(await world.backUp(), asked, here);
       for (const viewer of await world.viewers()) await new Questions(table, world, viewer, dice, asked, here).ask();
       await addBehindBacks(table, world, dice, asked, here);
     }
   }
   return asked;
+}
+
+function noteBackup(backup: Awaited<ReturnType<SharingWorld['backUp']>>, asked: Asked, here: string): void {
+  if (!backup) return;
+  asked.queries++;
+  if (!backup.refused) asked.backups++;
+  if (backup.refused !== backup.expected) asked.differences.push(`${here}: a backup was ${backup.refused ? '' : 'not '}refused`);
 }
 
 /** Everything one viewer can ask of a world, held against the oracle. */
@@ -83,6 +104,7 @@ class Questions {
     for (const record of oracle.records.values()) await this.askRecord(record);
     for (const mail of oracle.mails.keys()) await this.askMail(mail);
     await this.askOwnList();
+    await this.askPreview();
   }
 
   private async askRecord(record: OracleRecord): Promise<void> {
@@ -95,11 +117,57 @@ class Questions {
     const holders = new Map([...oracle.mails.keys()].map((mail) => [mail, oracleHoldersOn(oracle, this.self, record.id, mail)]));
     const visible = [...holders].flatMap(([mail, by]) => (by.size > 0 ? mail : []));
     this.compare(`mails on ${record.id}`, rows.map(({ message }) => message).sort(), visible.sort());
+    await this.askSearch(record, rows);
     this.requireNewestFirst(`mails on ${record.id}`, rows);
     for (const { message, owner } of rows) {
       const by = holders.get(message) ?? new Set();
       this.compare(`whose copy of ${message} is listed`, owner, by.has(this.self) ? this.self : by.has(owner) ? owner : [...by]);
     }
+  }
+
+  private async askSearch(record: OracleRecord, all: TimelineEntry[]): Promise<void> {
+    const { oracle } = this.world;
+    const filter: MailFilter = {
+      q: this.dice.one([undefined, 'offer', 'ＯＦＦＥＲ dear', '見積', 'terms taro', '@b.example', 'm1', String(this.dice.below(30))]),
+      from: this.dice.one([undefined, undefined, '@example.com', '@a.example', 'aya@mail.a.example']),
+      direction: this.dice.one([undefined, undefined, 'sent', 'received'] as const),
+    };
+    const what = `${JSON.stringify(filter)} on ${record.id}`;
+    const { q, from, direction } = filter;
+    const expected = all
+      .filter((row) => oracleMatches(oracle.mails.get(row.message) as OracleMail, { q: q?.normalize('NFKC'), from }))
+      .filter((row) => !direction || row.direction === direction)
+      .map(({ message }) => message);
+    const matches = matcher(filter);
+    const found = await this.walk((page) => listTimeline(this.table, this.viewer, record.id, { ...page, matches }));
+    this.compare(
+      what,
+      found.map(({ message }) => message),
+      expected,
+    );
+    this.compare(`count of ${what}`, await countTimeline(this.table, this.viewer, record.id, matches), {
+      count: expected.length,
+      atLeast: false,
+    });
+    for (const { message, direction: shown } of all) {
+      const by = oracleHoldersOn(oracle, this.self, record.id, message);
+      const holders = by.has(this.self) ? new Set([this.self]) : by;
+      const held = oracle.copies.filter(({ mail, holder }) => mail === message && holders.has(holder));
+      this.compare(
+        `direction of ${message}`,
+        held.some((copy) => copy.direction === shown),
+        true,
+      );
+    }
+  }
+
+  private async askPreview(): Promise<void> {
+    const { oracle } = this.world;
+    const sharing = this.world.someSharing() ?? { type: 'private' };
+    const dropboxVisibility = this.dice.one(['record', 'sharing'] as const);
+    const answered = await previewChange(this.table, this.viewer, { sharing, dropboxVisibility });
+    const what = `preview of ${JSON.stringify(sharing)}, dropbox by ${dropboxVisibility}`;
+    this.compare(what, answered, oraclePreview(oracle, this.self, { sharing, dropboxVisibility }));
   }
 
   private async askMail(mail: string): Promise<void> {
@@ -206,7 +274,12 @@ async function everything(table: Table, world: SharingWorld, viewer: Viewer, mai
   const answers: unknown[] = [];
   for (const record of world.oracle.records.values()) {
     const found = await findRecord(table, viewer, record.module, record.id).catch(() => undefined);
-    for (const limit of [2, 50]) if (found) answers.push(await listTimeline(table, viewer, record.id, { limit }));
+    if (!found) continue;
+    for (const limit of [2, 50]) answers.push(await listTimeline(table, viewer, record.id, { limit }));
+    for (const filter of [{ q: 'offer' }, { direction: 'sent' as const }, { from: '@a.example' }]) {
+      answers.push(await listTimeline(table, viewer, record.id, { limit: 3, matches: matcher(filter) }));
+      answers.push(await countTimeline(table, viewer, record.id, matcher(filter)));
+    }
   }
   for (const mail of mails) {
     const found = await readVisible(table, viewer, mail).catch(() => undefined);

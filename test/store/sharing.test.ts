@@ -2,14 +2,18 @@ import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
 import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
 import { sha256 } from '../../core/ids.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
+import { seriesOf } from '../../core/message/counterpart.ts';
+import type { Copy, TimelineEntry } from '../../core/message/message.ts';
+import { putCopy, putOwnMail, putTimelineEntry } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
+import { joinThread } from '../../core/message/thread-store.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible } from '../../core/message/visible-message-store.ts';
 import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
-import type { Table } from '../../core/table/client.ts';
-import { memberKey, tickKey } from '../../core/table/keys.ts';
-import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, type World } from '../support/dropbox-world.ts';
+import type { Query, Table } from '../../core/table/client.ts';
+import { type Key, memberKey, threadPartition, tickKey } from '../../core/table/keys.ts';
+import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
 let table: Table;
@@ -223,6 +227,106 @@ describe('one mail, its thread and its records', () => {
     const { message } = await readVisible(table, jun, row?.message ?? '');
     expect((await listThread(table, jun, message.thread, 9)).map(({ subject }) => subject)).toEqual(['first', 'answer']);
     expect((await listThread(table, world.viewer, message.thread, 9)).map(({ subject }) => subject)).toEqual(['first', 'hidden', 'answer']);
+  });
+});
+
+describe('R-42: what is hidden of a thread costs no reads that would tell of it', () => {
+  /** Mails of one conversation, as filing leaves them. */
+  async function converse(world: World, thread: string, of: { owner: string; other: string; record: string; mails: number }) {
+    const { owner, other, record, mails } = of;
+    for (let n = 0; n < mails; n++) {
+      const message = sha256(thread, owner, other, String(n)).slice(0, 40);
+      const receivedAt = nextMinute();
+      const copy: Copy = {
+        message,
+        member: owner,
+        channel: 'mailbox',
+        direction: 'received',
+        receivedAt,
+        delivery: message,
+        records: [{ module: 'contacts', id: record }],
+        counterparts: [other],
+      };
+      await joinThread(table, world.tenant, thread, { message, member: owner, channel: 'mailbox', counterparts: [other] });
+      await putCopy(table, world.tenant, copy);
+      const row = { message, owner, receivedAt, subject: `${n}`, from: other, to: [], snippet: '', attachments: 0 };
+      const entry: TimelineEntry = { ...row, direction: 'received' };
+      await putTimelineEntry(table, world.tenant, record, seriesOf(copy), entry);
+      await putOwnMail(table, world.tenant, { ...entry, records: copy.records });
+    }
+  }
+  /** How much is read for the thread, and what is shown of it. */
+  async function readsOf(viewer: Viewer, thread: string) {
+    const [page, getMany] = [table.page.bind(table), table.getMany.bind(table)];
+    let reads = 0;
+    table.page = async <T extends object>(query: Query) => {
+      const found = await page<T>(query);
+      reads += 1 + found.items.length;
+      return found;
+    };
+    table.getMany = async <T extends object>(keys: Key[], options?: object) => {
+      reads += keys.length;
+      return getMany<T>(keys, options);
+    };
+    try {
+      return { shown: (await listThread(table, viewer, thread, 500)).length, reads };
+    } finally {
+      Object.assign(table, { page, getMany });
+    }
+  }
+
+  test.each<[string, Sharing, string]>([
+    ['of an owner who shares nothing', { type: 'private' }, 'contact'],
+    ['of an owner who shares with administrators', { type: 'admin' }, 'contact'],
+    ['of an excluded customer', { type: 'public', excludedDomains: ['customer.example'] }, 'contact'],
+    ['on a record that is not ticked', { type: 'custom' }, 'contact'],
+    ['on a record that the viewer may not read', { type: 'public', excludedDomains: [] }, 'lead'],
+  ])('150 mails %s are passed over as 30 are, wherever they stand', async (_, sharing, on) => {
+    const world = await dropboxWorld(table, { organisation: { recordAccess: { leads: 'owner-and-admins' } } });
+    const jun = await world.addMember('jun', 'jun@example.com');
+    const contact = await existing(table, world, 'contacts', TARO.address);
+    const lead = await existing(table, world, 'leads', 'aya@customer.example');
+    const hidden = on === 'lead' ? { record: lead, other: 'aya@customer.example' } : { record: contact, other: TARO.address };
+    for (const id of ['a', 'z']) await world.addMember(id, `${id}@example.com`, { sharing: { type: 'public', excludedDomains: [] } });
+    await share(world, sharing);
+    const reads: number[] = [];
+    for (const mails of [30, 150]) {
+      const thread = sha256(world.tenant, String(mails)).slice(0, 40);
+      for (const owner of ['a', 'z']) await converse(world, thread, { owner, other: TARO.address, record: contact, mails: 5 });
+      await converse(world, thread, { owner: 'mika', ...hidden, mails });
+      const found = await readsOf(jun, thread);
+      expect(found.shown).toBe(10);
+      reads.push(found.reads);
+      expect((await readsOf(world.viewer, thread)).shown).toBe(mails + 10);
+    }
+    expect(reads[1]).toBe(reads[0]);
+  });
+
+  test('a long thread that may be seen is read to its end, whoever else is in it', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'custom' });
+    await table.put({ ...tickKey(world.tenant, contact, 'mika'), owner: 'mika' });
+    const thread = sha256(world.tenant, 'long').slice(0, 40);
+    await converse(world, thread, { owner: 'jun', other: TARO.address, record: contact, mails: 30 });
+    await converse(world, thread, { owner: 'mika', other: TARO.address, record: contact, mails: 60 });
+    expect((await readsOf(jun, thread)).shown).toBe(90);
+    expect((await readsOf(world.viewer, thread)).shown).toBe(60);
+    expect(await listThread(table, jun, thread, 7)).toHaveLength(7);
+  });
+
+  test('of a thread that was begun before each copy had its line, all is found, once', async () => {
+    const { world, contact } = await sharingWorld();
+    const first = received('first');
+    await fetched(world, first);
+    await fetched(world, { ...sent('answer'), references: [first.messageId ?? ''] });
+    const [row] = (await listTimeline(table, world.viewer, contact, { limit: 1 })).items;
+    const { message } = await readVisible(table, world.viewer, row?.message ?? '');
+    const pk = threadPartition(world.tenant, message.thread);
+    for (const line of await table.all<{ sk: string; message: string }>({ pk })) {
+      await table.put({ pk, sk: line.message, message: line.message, receivedAt: START });
+      if (line.message === row?.message) await table.delete({ pk, sk: line.sk });
+    }
+    expect((await listThread(table, world.viewer, message.thread, 9)).map(({ subject }) => subject)).toEqual(['first', 'answer']);
   });
 });
 

@@ -1,6 +1,9 @@
 import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
+import { readBackup, startBackup } from '../../core/backup/backup-store.ts';
+import { type BackupRoom, runBackup } from '../../core/backup/run-backup.ts';
 import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
-import { newTenantId, sha256, stableId, type TenantId } from '../../core/ids.ts';
+import { Problem } from '../../core/errors.ts';
+import { newId, newTenantId, sha256, stableId, type TenantId } from '../../core/ids.ts';
 import { builtInProfiles, permissions } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
@@ -8,6 +11,7 @@ import type { Table } from '../../core/table/client.ts';
 import {
   dropboxKey,
   mailAccountKey,
+  mailSettingsKey,
   memberAddressKey,
   memberKey,
   profileKey,
@@ -24,6 +28,8 @@ import {
   type OraclePolicy,
   type OracleRecord,
   type OracleWorld,
+  oracleBackUp,
+  oracleMayBackUp,
   oracleTies,
 } from './sharing-oracle.ts';
 
@@ -71,6 +77,7 @@ export class SharingWorld {
     ticks: new Set(),
     mails: new Map(),
     copies: [],
+    backedUp: new Set(),
   };
   private readonly table: Table;
   private readonly dice: Dice;
@@ -99,7 +106,7 @@ export class SharingWorld {
     for (const id of ['administrator', 'standard', 'selling']) {
       oracle.profiles.set(id, { administrator: id === 'administrator', view: { leads: true, contacts: true } });
     }
-    for (let n = 0; n < 4 + dice.below(4); n++) await this.addMember(`m${n}`);
+    for (let n = 0; n < 4 + dice.below(4); n++) await this.addMember(n);
     for (let n = 0; n < 3 + dice.below(4); n++) await this.addRecord(n);
     await this.changeSettings();
   }
@@ -150,12 +157,50 @@ export class SharingWorld {
     if (way === 'dropbox' || way === 'both') await this.sendToDropboxes(id, senders);
   }
 
-  /** A customer who writes to one member all the time: more than a page's share of a record's mail. */
+  /** A customer who writes to one member all the time, in one conversation or in many: more than a page's share of a record's mail. */
   async chatter(): Promise<void> {
     const { dice, oracle } = this;
     const holder = dice.one([...oracle.members.values()]);
     const customer = dice.one([...oracle.records.values()].flatMap(({ addresses }) => addresses));
-    for (let n = 8 + dice.below(10); n > 0; n--) await this.fetch(this.addMail([customer], [holder.email], []), holder);
+    const thread = dice.chance(50) ? `chatter-${++this.count}@${this.tenant}` : undefined;
+    for (let n = dice.one([8, 17, 40]); n > 0; n--) await this.fetch(this.addMail([customer], [holder.email], [], thread), holder);
+  }
+
+  /** An administrator backs up somebody's mail, most often as they leave; answers whether it was refused when, and only when, it should be. */
+  async backUp(): Promise<{ refused: boolean; expected: boolean } | undefined> {
+    const { dice, oracle, tenant, table } = this;
+    const administrator = (await this.viewers()).find(({ profile }) => profile.administrator);
+    const others = [...oracle.members.values()].filter(({ id }) => id !== administrator?.member);
+    if (!administrator) return undefined;
+    const owner = dice.one(others);
+    // Most of those who are backed up have just left.
+    if (dice.chance(70)) owner.active = false;
+    await this.write();
+    const expected = !oracleMayBackUp(oracle, owner.id);
+    const scope = dice.one(['shared', 'all-records'] as const);
+    await table.put({ ...mailAccountKey(tenant, owner.id, 'acc'), id: 'acc', address: owner.email, protocol: 'pop3' });
+    await table.put({ ...mailSettingsKey(tenant, owner.id), active: 'acc', savedAt: START, version: 1 });
+    const now = new Date(this.tickClock());
+    const room = this.backupRoom();
+    const id = newId(now);
+    const started = startBackup(room, administrator, owner.id, 'backup', { scope, id, now }).then(() => true);
+    const refused = !(await started.catch((error) => (error instanceof Problem ? false : Promise.reject(error))));
+    if (refused) return { refused, expected };
+    while ((await readBackup(table, tenant, id))?.state === 'running') await runBackup(room, tenant, id, new Date(this.clock + 1));
+    oracleBackUp(oracle, owner.id, scope);
+    return { refused, expected };
+  }
+
+  private backupRoom(): BackupRoom {
+    return {
+      table: this.table,
+      queue: { send: async () => {} },
+      files: { write: async () => {}, digest: async () => ({ sha256: '', bytes: 1 }) },
+      tell: async () => {},
+      publicUrl: 'https://crm.example.com',
+      clock: () => new Date(this.clock),
+      pageMails: 7,
+    };
   }
 
   /** One more copy of a mail that is there already, for somebody else: answers it, unless they hold it so already. */
@@ -173,19 +218,20 @@ export class SharingWorld {
     return found.flatMap((viewer) => viewer ?? []);
   }
 
-  private addMail(from: string[], to: string[], cc: string[]): string {
+  private addMail(from: string[], to: string[], cc: string[], conversation?: string): string {
     const { dice, oracle, tenant } = this;
     const named = (addresses: string[]) => addresses.map((address) => ({ address, name: '' }));
     const messageId = `${++this.count}@${tenant}`;
     const earlier = [...oracle.mails.values()];
-    const root = earlier.length > 0 && dice.chance(50) ? dice.one(earlier).thread : undefined;
+    const root = conversation ?? (earlier.length > 0 && dice.chance(50) ? dice.one(earlier).thread : undefined);
     // Automatic, so that the dropbox makes no records: whom it makes is another oracle's business.
     const automatic = 'list';
     const mails = { messageId, references: root ? [root] : [], from: named(from), to: named(to), cc: named(cc), automatic } as const;
-    const parsed = mail({ ...mails, references: [...mails.references], subject: `Mail ${this.count}`, attachments: [] });
+    const [subject, text] = [`${dice.one(['Offer', 'Ihr Angebot', '見積'])} ${this.count}`, dice.one(['Dear Taro', 'Terms of delivery'])];
+    const parsed = mail({ ...mails, references: [...mails.references], subject, text, attachments: [] });
     const id = sha256(tenant, 'header', messageId, parsed.dateHeader ?? '', from[0] ?? '').slice(0, 40);
     this.parsed.set(id, parsed);
-    oracle.mails.set(id, { id, from, to, cc, thread: root ?? messageId });
+    oracle.mails.set(id, { id, from, to, cc, thread: root ?? messageId, subject, text });
     return id;
   }
 
@@ -193,7 +239,7 @@ export class SharingWorld {
     const { oracle, tenant, table } = this;
     const { from, to, cc } = oracle.mails.get(id) as NonNullable<ReturnType<OracleWorld['mails']['get']>>;
     // Half of the mailboxes are the office's, whose mail several read.
-    const address = Number(holder.id.slice(1)) % 2 === 0 ? OFFICE : holder.email;
+    const address = Number(holder.email[1]) % 2 === 0 ? OFFICE : holder.email;
     await table.put({ ...mailAccountKey(tenant, holder.id, 'acc'), id: 'acc', address });
     await this.ingestFetched(id, holder);
     const direction = from.some((one) => one === address || one === holder.email) ? 'sent' : 'received';
@@ -242,7 +288,7 @@ export class SharingWorld {
     return [...new Set([...others.slice(0, at), ...known, ...others.slice(at)])].slice(0, 60);
   }
 
-  private someSharing(): OracleMember['sharing'] {
+  someSharing(): OracleMember['sharing'] {
     const type = this.dice.one([undefined, 'public', 'public', ...TYPES] as const);
     if (type === 'public') return { type, excludedDomains: this.dice.chance(40) ? [] : this.dice.some(DOMAINS, 20).slice(0, 5) };
     return type && { type };
@@ -260,9 +306,10 @@ export class SharingWorld {
 
   private someAccess = () => (this.dice.chance(70) ? 'everyone' : 'owner-and-admins');
 
-  private async addMember(id: string): Promise<void> {
+  private async addMember(n: number): Promise<void> {
     const { oracle, tenant, table, dice } = this;
-    const email = `${id}@example.com`;
+    const id = stableId(new Date(this.clock), tenant, `member ${n}`);
+    const email = `m${n}@example.com`;
     oracle.members.set(id, { id, email, profile: 'standard', active: true, confirmed: dice.chance(95) });
     await table.put({ ...memberAddressKey(tenant, email), member: id });
     this.dropboxes.set(id, { address: `${sha256(tenant, id).slice(0, 26)}@${MAIL_DOMAIN}`, senders: [email, OFFICE] });

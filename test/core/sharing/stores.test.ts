@@ -10,12 +10,14 @@ import {
   auditPartition,
   copyKey,
   heldKey,
+  holderKey,
   memberKey,
   ownMailKey,
   profileKey,
   recordKey,
   tenantKey,
   tickKey,
+  timelineKey,
 } from '../../../core/table/keys.ts';
 import { dropboxWorld, START, type World } from '../../support/dropbox-world.ts';
 import { MemoryDynamo } from '../../support/memory-dynamo.ts';
@@ -160,16 +162,23 @@ describe('the preview of a change', () => {
     const message = `message-${++count}`;
     const at = new Date(Date.parse(START) + count * 60_000).toISOString();
     const on = records.map((id) => ({ module: 'contacts', id }));
-    const row = { message, records: on.slice(0, 3), counterparts: [TARO], ...more };
+    const row = { message, receivedAt: at, records: on.slice(0, 3), counterparts: [TARO], ...more };
     await table.put({ ...ownMailKey(world.tenant, 'mika', at, message), ...row });
-    await table.put({ ...copyKey(world.tenant, message, 'mika', 'mailbox'), message, counterparts: [TARO], ...more, records: on, ...copy });
+    await table.put({ ...copyKey(world.tenant, message, 'mika', 'mailbox'), ...row, records: on, ...copy });
     return message;
   }
-  async function filed(records: string[], outcome = 'filed', counterparts = [TARO]): Promise<void> {
-    const message = `message-${++count}`;
+  async function filed(records: string[], outcome = 'filed', counterparts = [TARO], message = `message-${++count}`): Promise<string> {
     await table.put({ ...activityKey(world.tenant, 'mika', `id-${count}`), outcome, message });
     const on = records.map((id) => ({ module: 'contacts', id }));
-    await table.put({ ...copyKey(world.tenant, message, 'mika', 'dropbox'), counterparts, records: on });
+    await table.put({ ...copyKey(world.tenant, message, 'mika', 'dropbox'), counterparts, records: on, receivedAt: START });
+    return message;
+  }
+  /** An entry of a backup, as one writes it; the time of receipt is that of the row. */
+  async function backedUp(message: string, on: string): Promise<void> {
+    const series = { owner: 'mika', channel: 'backup' } as const;
+    const copy = await table.get<{ receivedAt: string }>(copyKey(world.tenant, message, 'mika', 'mailbox'));
+    await table.put({ ...holderKey(world.tenant, on, series), ...series });
+    await table.put({ ...timelineKey(world.tenant, on, series, copy?.receivedAt ?? START, message), message });
   }
   const preview = (sharing: Sharing, dropboxVisibility?: 'record' | 'sharing'): Promise<Preview> =>
     previewChange(table, viewer, { sharing, dropboxVisibility });
@@ -262,6 +271,50 @@ describe('the preview of a change', () => {
     await set({ dropboxVisibility: 'sharing', sharing: { type: 'private' } });
     await filed([await record('contacts')]);
     expect((await preview({ type: 'private' })).becomeVisible).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('R-16: what a backup shows stays visible whatever is chosen, and on its own record alone', async () => {
+    const [shown, other] = [await record('contacts'), await record('contacts')];
+    await share(EVERYTHING);
+    await mailed([shown, other]);
+    await backedUp(await mailed([shown]), shown);
+    await mailed([shown]);
+    expect((await preview({ type: 'private' })).becomeHidden).toEqual({ mails: 2, people: 3 });
+    await share({ type: 'private' });
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual({ mails: 2, people: 3 });
+    const lead = await record('leads');
+    const both = await mailed([lead, shown]);
+    await backedUp(both, lead);
+    // Administrators see it by the backup, on the lead; to others it is new, on the contact.
+    expect((await preview({ type: 'admin' })).becomeVisible).toEqual({ mails: 2, people: 1 });
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual({ mails: 3, people: 3 });
+    await backedUp(await filed([shown]), shown);
+    expect((await preview({ type: 'private' }, 'sharing')).becomeHidden).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('R-31: a mail that came by the dropbox and by the mailbox is one mail, seen as long as one of the two shows it', async () => {
+    const contact = await record('contacts');
+    const both = await mailed([contact]);
+    await filed([contact], 'filed', [TARO], both);
+    expect((await preview(EVERYTHING)).becomeVisible).toEqual(NONE);
+    expect((await preview({ type: 'private' }, 'sharing')).becomeHidden).toEqual({ mails: 1, people: 3 });
+    expect((await preview(EVERYTHING, 'sharing')).becomeHidden).toEqual(NONE);
+    await set({ dropboxVisibility: 'sharing', sharing: { type: 'private' } });
+    expect((await preview(EVERYTHING, 'sharing')).becomeVisible).toEqual({ mails: 1, people: 3 });
+    await share(EVERYTHING);
+    expect((await preview({ type: 'private' }, 'record')).becomeHidden).toEqual(NONE);
+    expect((await preview({ type: 'private' }, 'sharing')).becomeHidden).toEqual({ mails: 1, people: 3 });
+  });
+
+  test('of a mail whose row is beyond those looked at, the copy in the mailbox counts as well', async () => {
+    const contact = await record('contacts');
+    const both = await mailed([contact]);
+    await filed([contact], 'filed', [TARO], both);
+    const { pk, sk } = ownMailKey(world.tenant, 'mika', new Date(Date.parse(START) + (count - 1) * 60_000).toISOString(), both);
+    await table.delete({ pk, sk });
+    await share(EVERYTHING);
+    expect((await preview(EVERYTHING, 'sharing')).becomeHidden).toEqual(NONE);
+    expect((await preview({ type: 'private' }, 'sharing')).becomeHidden).toEqual({ mails: 1, people: 3 });
   });
 
   test('goes by the policy of the organisation', async () => {
