@@ -43,9 +43,10 @@ export class AppStack extends Stack {
     // A mail that came before the topic had its queue would be stored, and nobody told of it.
     inbound.node.addDependency(queues);
     new Alarms(this, 'Alarms', { queues, schedules, functions: functions.byName, apiId: frontDoor.id, operator }, stage);
-    // For the bill: in the console's cost allocation tags they must be switched on once.
-    Tags.of(this).add('product', 'crm-mail-addon');
-    Tags.of(this).add('stage', stage.name);
+    // For the bill: in the console's cost allocation tags they must be switched on once. Not every region takes a dashboard's yet.
+    const excludeResourceTypes = ['AWS::CloudWatch::Dashboard'];
+    Tags.of(this).add('product', 'crm-mail-addon', { excludeResourceTypes });
+    Tags.of(this).add('stage', stage.name, { excludeResourceTypes });
 
     new CfnOutput(this, 'ApiUrl', { value: frontDoor.url });
     new CfnOutput(this, 'MailDomain', { value: mailDomain });

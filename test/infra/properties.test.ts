@@ -209,6 +209,8 @@ test('the bill can be read by product and stage', () => {
   for (const type of ['AWS::Lambda::Function', 'AWS::S3::Bucket', 'AWS::SQS::Queue', 'AWS::Logs::LogGroup'])
     for (const { Properties } of aws.all(type)) expect(Properties.Tags).toEqual(tags);
   expect(aws.one('AWS::DynamoDB::GlobalTable').Properties.Replicas[0].Tags).toEqual(tags);
+  // us-east-1 would refuse the stack.
+  expect(aws.one('AWS::CloudWatch::Dashboard').Properties.Tags).toBeUndefined();
 });
 
 describe('stages', () => {
