@@ -73,9 +73,11 @@ export function redrive(args: string[]): Promise<number> {
 
 /** `npm run reconcile`: runs the daily reconciliation now. Answers the exit code. */
 export function reconcile(args: string[]): Promise<number> {
-  return command({ args, options: { ...where, minutes: text } }, RECONCILE, async ({ values }) =>
-    invoke(values, 'reconcile-raw-mail', values.minutes === undefined ? {} : { minutes: Number(values.minutes) }),
-  );
+  return command({ args, options: { ...where, minutes: text } }, RECONCILE, async ({ values }) => {
+    const minutes = values.minutes === undefined ? undefined : Number(values.minutes);
+    if (Number.isNaN(minutes)) return say('--minutes takes a number.', 1);
+    return invoke(values, 'reconcile-raw-mail', { minutes });
+  });
 }
 
 /** `npm run rotate-key -- <tenant>`: a new data key for a tenant, or the end of a rotation that was begun. Answers the exit code. */

@@ -21,14 +21,17 @@ const sesNotification = z.object({
 /** What says that a mail came in, whatever else it says. */
 const received = z.object({ notificationType: z.literal('Received') });
 
+/** SES's word that a rule was made: it comes as a mail does, for nobody, and need not say all that a mail's does. */
+const setUp = z.object({ mail: z.object({ messageId: z.literal('AMAZON_SES_SETUP_NOTIFICATION') }) });
+
 /** The envelope SNS puts around a message for SQS when raw delivery is off. */
 const snsEnvelope = z.object({ Type: z.literal('Notification'), Message: z.string() });
 
-/** A delivery out of the queue's message. `undefined` for SES's own set-up note ("AMAZON_SES_SETUP_NOTIFICATION") and the like. */
+/** A delivery out of the queue's message. `undefined` for SES's own set-up note and the like. */
 export function readDelivery(body: unknown): Delivery | undefined {
   const { Message } = snsEnvelope.parse(body);
   const notification = asJson(Message);
-  if (!received.safeParse(notification).success) return undefined;
+  if (!received.safeParse(notification).success || setUp.safeParse(notification).success) return undefined;
   // A mail that was told of in words we do not know is thrown, and ends in the dead-letter queue with an alarm.
   const { mail, receipt } = sesNotification.parse(notification);
   return {

@@ -33,6 +33,9 @@ test("SES's own note of a set-up is no delivery", () => {
     readDelivery({ Type: 'Notification', Message: 'Successfully validated SNS topic for Amazon SES event publishing.' }),
   ).toBeUndefined();
   expect(told({ notificationType: 'AmazonSnsSubscriptionSucceeded' })).toBeUndefined();
+  const mail = { ...received.mail, messageId: 'AMAZON_SES_SETUP_NOTIFICATION' };
+  expect(told({ ...received, mail })).toBeUndefined();
+  expect(told({ notificationType: 'Received', mail })).toBeUndefined();
 });
 
 test('a mail told of in words we do not know is thrown, never dropped: the queue keeps it', () => {

@@ -110,6 +110,11 @@ test('a call whose answer is lost is not made again: it may have made a tenant',
   expect(asked.filter(({ path }) => path.endsWith('/invocations'))).toHaveLength(1);
 });
 
+test('minutes that are no number are refused', async () => {
+  expect(await reconcile(['--aws', '--minutes', 'ten'])).toBe(1);
+  expect([said, asked]).toEqual([['--minutes takes a number.'], []]);
+});
+
 test('a stage without --aws is refused: the command would act on this machine', async () => {
   expect(await reconcile(['--stage', 'dev'])).toBe(1);
   expect(said).toEqual([expect.stringContaining('it goes with --aws')]);
