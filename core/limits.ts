@@ -222,3 +222,20 @@ export const BACKUP_SECONDS = 60;
 
 /** Seconds a worker has a backup to itself, from its last page: nobody hears from it for longer only when it was killed. */
 export const BACKUP_LEASE_SECONDS = 120;
+
+/** Minutes the last poll of a leaver's mailbox is waited for, and then the filing of what it brought: a server that is down keeps nobody active. */
+export const OFFBOARDING_POLL_MINUTES = 15;
+export const OFFBOARDING_FILING_MINUTES = 5;
+
+/** Seconds an off-boarding waits at most until it looks again; it begins with two, and doubles them. */
+export const OFFBOARDING_WAIT_SECONDS = 30;
+
+/** Records handed over in one page: some seconds, well within the lease. */
+export const OFFBOARDING_PAGE_RECORDS = 50;
+
+/** Seconds in which a worker of an off-boarding may begin something, and has it to itself from what it did last. */
+export const OFFBOARDING_SECONDS = 45;
+export const OFFBOARDING_LEASE_SECONDS = 120;
+
+/** Members whose latest backup is asked for in one request: each costs some five calls. */
+export const MAX_BACKUPS_AT_ONCE = 50;

@@ -32,6 +32,7 @@ export const pollsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf(
 export const backfillsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backfills')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
 export const backupsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backups')));
+export const offboardingsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('offboardings')));
 
 /** A setting of the deployment. */
 export function setting(name: keyof Settings): string {

@@ -34,6 +34,8 @@ export const resources = {
   backfills: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
   /** Backups of the mail of members who left. A word that is lost is said again within minutes (`sweep-backups`). */
   backups: { kind: 'queue', visibility: 1080, maxReceives: 5, promise: 900 },
+  /** Members who leave, step by step; and members who are to be told of a lock. Looked after like backups. */
+  offboardings: { kind: 'queue', visibility: 720, maxReceives: 5, promise: 300 },
   /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
   arrivals: { kind: 'topic', queue: 'inbound' },
 } as const satisfies Record<string, Resource>;
@@ -119,6 +121,7 @@ export const functions = {
       { on: 'polls', actions: ['SendMessage'] },
       { on: 'backfills', actions: ['SendMessage'] },
       { on: 'backups', actions: ['SendMessage'] },
+      { on: 'offboardings', actions: ['SendMessage'] },
     ],
     sendsMail: true,
     threads: [parseThread],
@@ -268,15 +271,36 @@ export const functions = {
     ],
     sendsMail: true,
   },
+  'run-offboarding': {
+    entry: 'functions/run-offboarding/handler.ts',
+    trigger: { kind: 'queue', queue: 'offboardings', batchSize: 1, maxConcurrency: 5 },
+    timeout: 120,
+    memory: 1024,
+    uses: [
+      {
+        on: 'table',
+        actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'ConditionCheckItem'],
+        prefixes: ['T#*'],
+      },
+      // The dropbox follows its owner; the mailbox leaves the timetable, and is noted among those that are hidden.
+      { on: 'table', actions: ['UpdateItem'], prefixes: ['A#*'] },
+      { on: 'table', actions: ['PutItem', 'DeleteItem'], prefixes: ['D#*'] },
+      { on: 'polls', actions: ['SendMessage'] },
+      { on: 'backups', actions: ['SendMessage'] },
+      { on: 'offboardings', actions: ['SendMessage'] },
+    ],
+    sendsMail: true,
+  },
   'sweep-backups': {
     entry: 'functions/sweep-backups/handler.ts',
     trigger: { kind: 'schedule', every: '1 minutes' },
     timeout: 60,
     memory: 256,
     uses: [
-      { on: 'table', actions: ['Query'], prefixes: ['D#BACKUPS'] },
+      { on: 'table', actions: ['Query'], prefixes: ['D#BACKUPS', 'D#OFFBOARDINGS'] },
       { on: 'table', actions: ['BatchGetItem'], prefixes: ['T#*'] },
       { on: 'backups', actions: ['SendMessage'] },
+      { on: 'offboardings', actions: ['SendMessage'] },
     ],
   },
   'create-tenant': {
@@ -316,6 +340,7 @@ export const environmentNames = {
   polls: 'POLLS_QUEUE_URL',
   backfills: 'BACKFILLS_QUEUE_URL',
   backups: 'BACKUPS_QUEUE_URL',
+  offboardings: 'OFFBOARDINGS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',
 } as const satisfies Record<ResourceName, string>;
 

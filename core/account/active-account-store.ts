@@ -74,6 +74,23 @@ export async function askPoll(table: Table, viewer: Viewer, id: string, now: Dat
 }
 
 /**
+ * Has a leaver's account looked into once more, closely: it stands at a place of the timetable that is for once, so that the poll lists
+ * the mailbox in full and leaves word of it, and the planner comes to it even if the caller's job is lost. Asked again for the same
+ * time it changes nothing.
+ */
+export async function askLastPoll(table: Table, account: MailAccount, askedAt: string, now: Date): Promise<void> {
+  await anew(async () => {
+    const { tenant, member, id } = account;
+    const fresh = await table.get<MailAccount>(mailAccountKey(tenant, member, id));
+    if (!fresh?.active || fresh.ownerDeactivatedAt || isStopped(fresh) || wasAsked(fresh, askedAt)) return;
+    await table.transact(accountChange(fresh, { pollAskedAt: askedAt }, nextMinute(now)));
+  });
+}
+
+export const wasAsked = ({ pollAskedAt }: Pick<MailAccount, 'pollAskedAt'>, since: string) =>
+  pollAskedAt !== undefined && pollAskedAt >= since;
+
+/**
  * The writes by which a member's active account follows them: off the timetable when they are deactivated, back on it when they
  * are active again (R-33). They hold as long as nobody gives the member another active account meanwhile.
  */

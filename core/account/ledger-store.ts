@@ -34,6 +34,12 @@ export async function readLedger(table: Table, { tenant, id }: Account): Promise
   return new Map(items.map((item) => [item.sk.slice(ALL_LINES.length), item]));
 }
 
+/** Places of mails that were fetched and are not filed yet; among `some` when given. */
+export async function findUnfiled(table: Table, account: Account, some?: readonly string[]): Promise<string[]> {
+  const lines = some ? await findLines(table, account, some) : await readLedger(table, account);
+  return [...lines].filter(([, { receivedAt, outcome }]) => receivedAt !== undefined && outcome === undefined).map(([seen]) => seen);
+}
+
 /** THE COMMIT MARKER of a fetched mail: written when the mail is stored and queued. Filing may have been here before. */
 export async function noteFetched(table: Table, { tenant, account, seen, receivedAt }: MailboxDelivery, size: number): Promise<void> {
   await table.update(seenMailKey(tenant, account, seen), {

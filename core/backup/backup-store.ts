@@ -1,5 +1,5 @@
 import { auditEntry } from '../audit/audit-store.ts';
-import { conflict, notFound, type Problem } from '../errors.ts';
+import { conflict, notFound, Problem } from '../errors.ts';
 import { ID, type TenantId } from '../ids.ts';
 import { BACKUP_LEASE_SECONDS } from '../limits.ts';
 import { readMember } from '../member/member-store.ts';
@@ -17,7 +17,7 @@ import {
   runningBackupKey,
 } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
-import type { Backup, BackupJob, BackupPage, BackupState } from './backup.ts';
+import type { Backup, BackupJob, BackupPage, BackupState, BackupsReturned } from './backup.ts';
 import { NO_TALLY } from './backup.ts';
 import { readBackupFacts } from './backup-facts-store.ts';
 import { type BackupKind, REASONS, type Refusal, refusalsOf } from './eligibility.ts';
@@ -38,7 +38,7 @@ export async function startBackup(
   viewer: Viewer,
   memberId: string,
   kind: BackupKind,
-  given: { scope: BackupScope; id: string; now: Date },
+  given: { scope: BackupScope; id: string; now: Date; offboarding?: string },
 ): Promise<Backup> {
   const member = await readMember(table, viewer, memberId);
   const { facts, standing } = await readBackupFacts(table, viewer, member);
@@ -54,6 +54,7 @@ export async function startBackup(
     sharing: sharingInScope(given.scope, member, viewer.organisation.mailPolicy),
     startedBy: viewer.member,
     startedAt: at,
+    offboarding: given.offboarding,
     state: 'running',
     earlier: standing.completed ?? [],
     tally: NO_TALLY,
@@ -89,6 +90,30 @@ export async function startBackup(
   // What cannot be sent now, whoever looks after running backups sends later.
   await queue.send({ tenant, backup: backup.id });
   return backup;
+}
+
+/**
+ * Starts the latest backup of several members, each for itself (LBK-4): one outcome for each, in their order. Who is refused, or is not
+ * there, keeps none of the others from it.
+ */
+export async function startLatestBackups(
+  room: StartRoom,
+  viewer: Viewer,
+  members: string[],
+  given: { scope: BackupScope; idOf: () => string; now: Date },
+): Promise<BackupsReturned> {
+  const items: BackupsReturned['items'] = [];
+  for (const member of new Set(members)) {
+    try {
+      const { id } = await startBackup(room, viewer, member, 'latest-backup', { scope: given.scope, id: given.idOf(), now: given.now });
+      items.push({ member, outcome: 'started', backup: id });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      const { reasons } = error.extra as { reasons?: Refusal[] };
+      items.push({ member, outcome: 'refused', code: error.code, detail: error.message, reasons });
+    }
+  }
+  return { items };
 }
 
 /** 409 with the first reason's problem as its code; all of them are listed as they stand in truth table 2.3. */

@@ -1,6 +1,7 @@
 import * as z from 'zod';
+import { MAX_BACKUPS_AT_ONCE } from '../limits.ts';
 import type { Sharing } from '../sharing/sharing.ts';
-import type { BackupKind } from './eligibility.ts';
+import { type BackupKind, refusalReturned } from './eligibility.ts';
 import { type BackupScope, scopes } from './scope.ts';
 
 export const backupStates = ['running', 'completed', 'failed', 'cancelled'] as const;
@@ -37,6 +38,8 @@ export type Backup = {
   /** Who started it, and when: mail received later is not in scope. */
   startedBy: string;
   startedAt: string;
+  /** Of this off-boarding, which tells of its end: nobody is told twice. */
+  offboarding?: string;
   state: BackupState;
   /** Completed backups before it, whose result it adds to (R-17). */
   earlier: string[];
@@ -108,12 +111,30 @@ export const partKey = (tenant: string, id: string, page: number, fence: number)
   `${backupFolder(tenant, id)}/parts/${String(page).padStart(6, '0')}-${fence}.jsonl`;
 export const manifestKey = (tenant: string, id: string) => `${backupFolder(tenant, id)}/manifest.json`;
 
-export const backupInput = z.strictObject({
-  scope: z.enum(scopes).default('shared').meta({
-    description:
-      '`shared`: the sharing in force when the member was deactivated; `all-records`: everything tied to a record. Excluded domains stay out of both (R-16)',
-  }),
+export const backupScopeInput = z.enum(scopes).default('shared').meta({
+  description:
+    '`shared`: the sharing in force when the member was deactivated; `all-records`: everything tied to a record. Excluded domains stay out of both (R-16)',
 });
+export const backupInput = z.strictObject({ scope: backupScopeInput });
+
+export const backupsInput = z.strictObject({
+  members: z.array(z.string().max(40)).min(1).max(MAX_BACKUPS_AT_ONCE).meta({ description: 'Those who are ticked in the list' }),
+  scope: backupScopeInput,
+});
+
+export const backupsReturned = z.object({
+  items: z.array(
+    z.object({
+      member: z.string(),
+      outcome: z.enum(['started', 'refused']),
+      backup: z.string().optional().meta({ description: 'Id of the backup that was started' }),
+      code: z.string().optional().meta({ description: 'Of the refusal, as of the route for one member' }),
+      detail: z.string().optional(),
+      reasons: z.array(refusalReturned).optional(),
+    }),
+  ),
+});
+export type BackupsReturned = z.output<typeof backupsReturned>;
 
 export const backupReturned = z.object({
   id: z.string(),

@@ -9,9 +9,12 @@ import { endMail } from './notices.ts';
 
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
 
-/** Tells who started a backup that it has ended, once: only a worker killed between sending and noting it makes a second mail of it. */
+/**
+ * Tells who started a backup that it has ended, once: only a worker killed between sending and noting it makes a second mail of it.
+ * Of one that an off-boarding began, the off-boarding tells.
+ */
 export async function tellStarter({ table, tell, publicUrl }: Post, tenant: TenantId, backup: Backup, now: Date): Promise<void> {
-  if (backup.noticeSentAt === undefined) {
+  if (backup.noticeSentAt === undefined && backup.offboarding === undefined) {
     if (!(await claimNotice(table, tenant, backup.id, now))) return;
     const [starter, member] = await table.getMany<Member>([backup.startedBy, backup.member].map((id) => memberKey(tenant, id)));
     if (starter?.status === 'active') await tell({ to: starter.email, ...endMail(backup, member?.name ?? '', publicUrl) });

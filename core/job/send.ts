@@ -13,8 +13,9 @@ export class JobQueue {
     this.url = url;
   }
 
-  async send(job: object): Promise<void> {
-    await this.sqs.send(new SendMessageCommand({ QueueUrl: this.url, MessageBody: JSON.stringify(job) }));
+  /** With `delaySeconds`, up to 900, nobody is given it before. */
+  async send(job: object, delaySeconds?: number): Promise<void> {
+    await this.sqs.send(new SendMessageCommand({ QueueUrl: this.url, MessageBody: JSON.stringify(job), DelaySeconds: delaySeconds }));
   }
 
   /** Sends small jobs, ten to a request. Throws when one of them was not taken; those before it were. */

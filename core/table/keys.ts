@@ -21,6 +21,8 @@ import type { TenantId } from '../ids.ts';
  * | mail account                    | T#t#U#member            | X#account                         |
  * | mail settings                   | T#t#U#member            | SETTINGS                          |
  * | where a member's backups stand  | T#t#U#member            | BACKUP                            |
+ * | where their off-boarding stands | T#t#U#member            | OFFBOARDING                       |
+ * | what they were told of a lock   | T#t#U#member            | LOCK-NOTICE                       |
  * | backup of a member              | T#t#U#member            | V#backup (sorts by time)          |
  * | mail of a member's mailboxes    | T#t#O#member            | receivedAt#message                |
  * | mail seen on a POP3 server      | T#t#X#account           | Y#sha256(unique id, occurrence)   |
@@ -54,11 +56,14 @@ import type { TenantId } from '../ids.ts';
  * | backup                          | T#t#V                   | backup                            |
  * | page of a backup                | T#t#V#backup            | P#page                            |
  * | backup that is running          | D#BACKUPS               | tenant#backup                     |
+ * | off-boarding                    | T#t#Q                   | off-boarding                      |
+ * | off-boarding that is running    | D#OFFBOARDINGS          | tenant#off-boarding               |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`: IAM holds the API to those of its caller's tenant (dynamodb:LeadingKeys).
  * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail;
- * `D#` by the planner, by whoever changes when an account is polled, and by those who start, end and look after backups.
+ * `D#` by the planner, by whoever changes when an account is polled, and by those who start, end and look after backups
+ * and off-boardings.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
@@ -99,6 +104,8 @@ export const mailAccountKey = (t: TenantId, member: string, account: string): Ke
 });
 export const mailSettingsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'SETTINGS' });
 export const backupStandingKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'BACKUP' });
+export const offboardingStandingKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'OFFBOARDING' });
+export const lockNoticeKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'LOCK-NOTICE' });
 export const memberBackupPrefix = 'V#';
 export const memberBackupKey = (t: TenantId, member: string, id: string): Key => ({
   pk: memberPartition(t, member),
@@ -226,6 +233,10 @@ export const backupPageKey = (t: TenantId, id: string, page: number): Key => ({
 });
 export const runningBackupsPartition = 'D#BACKUPS';
 export const runningBackupKey = (t: TenantId, id: string): Key => ({ pk: runningBackupsPartition, sk: `${t}#${id}` });
+
+export const offboardingKey = (t: TenantId, id: string): Key => ({ pk: `T#${t}#Q`, sk: id });
+export const runningOffboardingsPartition = 'D#OFFBOARDINGS';
+export const runningOffboardingKey = (t: TenantId, id: string): Key => ({ pk: runningOffboardingsPartition, sk: `${t}#${id}` });
 
 export const auditPartition = (t: TenantId, month: string) => `T#${t}#Z#${month}`;
 export const auditKey = (t: TenantId, at: string, id: string): Key => ({ pk: auditPartition(t, at.slice(0, 7)), sk: id });

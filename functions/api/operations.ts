@@ -6,6 +6,7 @@ import { backupOperations } from './operations/backups.ts';
 import { dropboxOperations } from './operations/dropbox.ts';
 import { mailAccountOperations } from './operations/mail-accounts.ts';
 import { messageOperations } from './operations/messages.ts';
+import { offboardingOperations } from './operations/offboardings.ts';
 import { peopleOperations } from './operations/people.ts';
 import { recordOperations } from './operations/records.ts';
 import { sharingOperations } from './operations/sharing.ts';
@@ -21,4 +22,5 @@ export const operations: Record<string, Operation> = {
   ...sharingOperations,
   ...addonUserOperations,
   ...backupOperations,
+  ...offboardingOperations,
 };

@@ -6,6 +6,7 @@ import { dropboxRoutes } from './routes/dropbox.ts';
 import { mailAccountRoutes } from './routes/mail-accounts.ts';
 import { mailServerRoutes } from './routes/mail-server.ts';
 import { messageRoutes } from './routes/messages.ts';
+import { offboardingRoutes } from './routes/offboardings.ts';
 import { peopleRoutes } from './routes/people.ts';
 import { recordRoutes } from './routes/records.ts';
 import { sharingRoutes } from './routes/sharing.ts';
@@ -30,4 +31,5 @@ export const routes: readonly Route[] = [
   ...sharingRoutes,
   ...addonUserRoutes,
   ...backupRoutes,
+  ...offboardingRoutes,
 ];

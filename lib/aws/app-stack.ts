@@ -67,6 +67,7 @@ function reachesOf({ table, mail, key }: Storage, { queues, topics }: Queues): R
     polls: { arn: queues.polls.queueArn, variable: queues.polls.queueUrl },
     backfills: { arn: queues.backfills.queueArn, variable: queues.backfills.queueUrl },
     backups: { arn: queues.backups.queueArn, variable: queues.backups.queueUrl },
+    offboardings: { arn: queues.offboardings.queueArn, variable: queues.offboardings.queueUrl },
     arrivals: { arn: topics.arrivals.topicArn, variable: topics.arrivals.topicArn },
   };
 }

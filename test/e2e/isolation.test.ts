@@ -90,6 +90,18 @@ async function backedUp(email: string, times: number): Promise<{ member: string;
   return { member: left.id, backup };
 }
 
+/** Somebody who has left, off-boarded in one go. */
+async function offboarded(email: string): Promise<string> {
+  const left = await join(host, admin, email);
+  const incoming = { host: 'pop.example.com', port: 995, security: 'implicit', userName: email, password: 'secret' };
+  const sharing = { type: 'custom' };
+  await expectStatus(201, left.api('POST', '/v1/mail-accounts', { name: 'Own', address: email, incoming, sharing }));
+  await expectStatus(200, admin.api('PATCH', `/v1/members/${left.id}`, { status: 'deactivated' }));
+  const { json } = await expectStatus(202, admin.api('POST', `/v1/addon-users/${left.id}/offboard`, {}));
+  await until(async () => (await admin.api('GET', `/v1/offboardings/${json.id}`)).json.state === 'completed');
+  return json.id;
+}
+
 describe('a cursor is of one member and one list', () => {
   let lists: { operation: string; path: string; of: Person }[];
 
@@ -248,6 +260,7 @@ describe('R-42: mail that somebody may not see changes no byte of any answer to 
       '/v1/members/{memberId}': [me.member.id, mika.id],
       '/v1/addon-users/{memberId}': [me.member.id, mika.id],
       '/v1/backups/{backupId}': [(await backedUp('left-late@example.com', 1)).backup],
+      '/v1/offboardings/{offboardingId}': [await offboarded('left-at-once@example.com')],
       '/v1/profiles/{profileId}': ['standard', me.profile.id],
     };
     for (const path of [`/v1/contacts/${contact}`, `/v1/leads/${lead}`]) {

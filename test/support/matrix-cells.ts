@@ -29,7 +29,9 @@ export type Thing =
   | 'locked add-on user'
   | 'leaver'
   | 'backup'
-  | 'running backup';
+  | 'running backup'
+  | 'off-boarding'
+  | 'failed off-boarding';
 
 /** Who sees a thing. Never anybody of another tenant. */
 export type Seen =
@@ -157,6 +159,12 @@ export const cells: Record<string, Cell> = {
   // Of one member one backup runs at a time: each needs a member of its own.
   startBackup: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'shared' }), spends: true },
   startLatestBackup: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'all-records' }), spends: true },
+  // Of nobody there is: each is answered for itself. `backup.test.ts` names those of another tenant.
+  startLatestBackups: { body: () => ({ members: ['none'] }) },
+  checkOffboarding: { thing: 'leaver', seen: 'tenant' },
+  startOffboarding: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'shared' }), spends: true },
+  readOffboarding: { thing: 'off-boarding', seen: 'tenant' },
+  resumeOffboarding: { thing: 'failed off-boarding', seen: 'tenant', spends: true },
   listBackups: { thing: 'member', seen: 'tenant' },
   readBackup: { thing: 'backup', seen: 'tenant' },
   downloadBackupManifest: { thing: 'backup', seen: 'tenant' },

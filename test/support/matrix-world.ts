@@ -148,7 +148,24 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     return json as { id: string; member: string };
   };
 
+  const offboarding = async (owner: Owner) => {
+    const { api } = administratorOf(owner);
+    const { json } = await expectStatus(
+      202,
+      api('POST', `/v1/addon-users/${(await leaver(owner)).id}/offboard`, { reason: canaryOf(owner) }),
+    );
+    await until(async () => (await api('GET', `/v1/offboardings/${json.id}`)).json.state === 'completed', 60);
+    return json as { id: string };
+  };
+
   return {
+    'off-boarding': async (owner) => (await offboarding(owner)).id,
+    // As if one of its steps had failed.
+    'failed off-boarding': async (owner) => {
+      const { id } = await offboarding(owner);
+      await setAttribute(host, { pk: `T#${people[owner].token.split('_').at(-4)}#Q`, sk: id }, 'state', 'failed');
+      return id;
+    },
     leaver: async (owner) => (await leaver(owner)).id,
     backup: async (owner) => (await backup(owner)).id,
     // As if it still ran: a real one is over before anybody can cancel it.

@@ -2,11 +2,10 @@ import type * as z from 'zod';
 import type { AddonUserFilter, lockInput, unlockInput } from '../../../core/addon-user/addon-user.ts';
 import { addonUsersCsv } from '../../../core/addon-user/addon-user-csv.ts';
 import { allAddonUsers, listAddonUsers, readAddonUser, showAddonUser } from '../../../core/addon-user/addon-user-store.ts';
+import type { LockNotice } from '../../../core/addon-user/lock-notice-store.ts';
 import { lockMember, unlockMember } from '../../../core/addon-user/lock-store.ts';
-import type { Member } from '../../../core/member/member.ts';
 import { contentDisposition } from '../../../core/message/raw-mail.ts';
-import { lockedMail, unlockedMail } from '../../../core/outbound/texts.ts';
-import { outbound, tableOf } from '../../connect.ts';
+import { offboardingsQueue, tableOf } from '../../connect.ts';
 import { errorForLog, log } from '../../edge/log.ts';
 import type { Call, Operation } from '../call.ts';
 
@@ -24,20 +23,21 @@ export const addonUserOperations = {
   }),
   lockAddonUser: async ({ viewer, params, body, now }: Call<never, z.output<typeof lockInput>>) => {
     const member = await lockMember(tableOf(viewer.tenant), viewer, params.memberId ?? '', body, now);
-    await tell(member, lockedMail(viewer.organisation.name, { ...member.locked, by: viewer.name }));
+    const { at = '', reason } = member.locked ?? {};
+    await tell({ tenant: viewer.tenant, member: member.id, what: 'locked', at, by: viewer.member, reason });
     return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
   },
   unlockAddonUser: async ({ viewer, params, body, now }: Call<never, z.output<typeof unlockInput>>) => {
     const { member } = await unlockMember(tableOf(viewer.tenant), viewer, params.memberId ?? '', body, now);
-    await tell(member, unlockedMail(viewer.organisation.name, { by: viewer.name, reason: body.reason }));
+    const { reason } = body;
+    await tell({ tenant: viewer.tenant, member: member.id, what: 'unlocked', at: now.toISOString(), by: viewer.member, reason });
     return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
   },
 } satisfies Record<string, Operation>;
 
-/** What they are told of is done already: that no mail can be sent just now must not look as if it were not. */
-async function tell({ id, status, email }: Member, mail: { subject: string; text: string }): Promise<void> {
-  if (status !== 'active') return;
-  await outbound()
-    .send({ to: email, ...mail })
-    .catch((error: unknown) => log.error('notice not sent', { member: id, ...errorForLog(error) }));
+/** What they are told of is done already: that nobody can be told just now must not look as if it were not. */
+async function tell(lockNotice: LockNotice): Promise<void> {
+  await offboardingsQueue()
+    .send({ lockNotice })
+    .catch((error: unknown) => log.error('notice not sent', { member: lockNotice.member, ...errorForLog(error) }));
 }

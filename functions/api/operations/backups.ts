@@ -1,6 +1,14 @@
 import type * as z from 'zod';
-import { type Backup, type backupInput, backupView, manifestKey } from '../../../core/backup/backup.ts';
-import { cancelBackup, findBackup, findComplete, listBackups, type StartRoom, startBackup } from '../../../core/backup/backup-store.ts';
+import { type Backup, type backupInput, type backupsInput, backupView, manifestKey } from '../../../core/backup/backup.ts';
+import {
+  cancelBackup,
+  findBackup,
+  findComplete,
+  listBackups,
+  type StartRoom,
+  startBackup,
+  startLatestBackups,
+} from '../../../core/backup/backup-store.ts';
 import type { BackupKind } from '../../../core/backup/eligibility.ts';
 import { noteDownload } from '../../../core/backup/reading-store.ts';
 import { newId } from '../../../core/ids.ts';
@@ -15,6 +23,9 @@ type Page = { limit: number; cursor?: string };
 export const backupOperations = {
   startBackup: (call: Start) => start('backup', call),
   startLatestBackup: (call: Start) => start('latest-backup', call),
+  startLatestBackups: async ({ viewer, body, now }: Call<never, z.output<typeof backupsInput>>) => ({
+    body: await startLatestBackups(room(viewer), viewer, body.members, { scope: body.scope, idOf: () => newId(now), now }),
+  }),
   listBackups: async ({ viewer, params, query }: Call<Page>) => {
     const page = { limit: query.limit, after: query.cursor };
     const { items, next } = await listBackups(tableOf(viewer.tenant), viewer, params.memberId ?? '', page);

@@ -1,4 +1,4 @@
-import { backupInput, backupReturned } from '../../../core/backup/backup.ts';
+import { backupInput, backupReturned, backupsInput, backupsReturned } from '../../../core/backup/backup.ts';
 import { REASONS, reasonCodes } from '../../../core/backup/eligibility.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
@@ -35,6 +35,17 @@ export const backupRoutes: Route[] = [
     returns: backupReturned,
     status: 202,
     problems: [...refusals.filter((code) => code !== 'use-latest-backup'), 'changed-meanwhile'],
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/addon-users/latest-backup',
+    operation: 'startLatestBackups',
+    summary: 'The latest backup of several members at once, as ticked in the list',
+    description: 'Each is started or refused for itself, as by the route for one member.',
+    body: backupsInput,
+    example: { members: ['01k9zq3v5nexampleofamember'], scope: 'shared' },
+    returns: backupsReturned,
   },
   {
     ...common,

@@ -1,0 +1,57 @@
+import type { MailAccount } from '../account/account.ts';
+import { isStopped } from '../account/account-store.ts';
+import { askLastPoll, wasAsked } from '../account/active-account-store.ts';
+import { readMailSettings } from '../account/mail-settings-store.ts';
+import type { PollJob } from '../account/poll-job.ts';
+import { readAccount } from '../account/poll-store.ts';
+import { isOnce } from '../account/slot.ts';
+import { OFFBOARDING_POLL_MINUTES } from '../limits.ts';
+import { readMember } from '../member/member-store.ts';
+import { isEnabledFor } from '../tenant/tenant-store.ts';
+import type { WarningCode } from './offboarding.ts';
+import type { At, Outcome } from './step.ts';
+
+/**
+ * The mailbox is looked into once more before its owner is deactivated. Who has none that is read is through; and a server that is down
+ * keeps nobody active: when the time is over it goes on, and says so.
+ */
+export async function lastPoll(at: At): Promise<Outcome> {
+  const asked = at.step.memo?.poll;
+  const account = asked ? await readAccount(at.room.table, at.tenant, at.run.member, asked.account) : await activeAccount(at);
+  if (!asked) {
+    const reason = await whyNone(at, account);
+    if (!account || reason) return { end: 'skipped', warning: reason };
+    const until = new Date(at.now.getTime() + OFFBOARDING_POLL_MINUTES * 60_000).toISOString();
+    return { goOn: { poll: { account: account.id, askedAt: at.now.toISOString(), until, filed: account.totals.filed } } };
+  }
+  if (!account?.active) return { end: 'done', warning: 'no-active-mailbox' };
+  const counts = { mails: Math.max(0, account.totals.filed - asked.filed) };
+  if (isPolled(account, asked.askedAt)) return { end: 'done', counts };
+  if (isStopped(account)) return { end: 'done', warning: 'password-refused', counts };
+  if (at.now.toISOString() >= asked.until) return { end: 'done', warning: whyUnfinished(account, asked.askedAt), counts };
+  if (!wasAsked(account, asked.askedAt)) {
+    await askLastPoll(at.room.table, account, asked.askedAt, at.now);
+    await at.room.polls.send({ poll: { tenant: at.tenant, member: at.run.member, account: account.id } } satisfies PollJob);
+  }
+  return { wait: at.step.memo };
+}
+
+async function activeAccount({ room, tenant, run }: At): Promise<MailAccount | undefined> {
+  const { active } = await readMailSettings(room.table, tenant, run.member);
+  return active === undefined ? undefined : readAccount(room.table, tenant, run.member, active);
+}
+
+async function whyNone({ room, tenant, viewer, run }: At, account: MailAccount | undefined): Promise<WarningCode | undefined> {
+  if ((await readMember(room.table, viewer, run.member)).status === 'deactivated') return 'already-deactivated';
+  if (!account) return 'no-active-mailbox';
+  if (isStopped(account)) return 'password-refused';
+  return (await isEnabledFor(room.table, tenant, run.member)) ? undefined : 'add-on-off';
+}
+
+/** Polled well since it was asked, and back at its usual place: else a further session has been left to do. */
+const isPolled = ({ lastSuccessAt, slot }: MailAccount, askedAt: string) =>
+  lastSuccessAt !== undefined && lastSuccessAt >= askedAt && !isOnce(slot);
+
+function whyUnfinished({ lastError }: MailAccount, askedAt: string): WarningCode {
+  return lastError && lastError.at >= askedAt ? 'mail-server-failed' : 'poll-unfinished';
+}

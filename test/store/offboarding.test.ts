@@ -1,0 +1,323 @@
+import { tellOfLock } from '../../core/addon-user/lock-notice-store.ts';
+import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
+import { cancelBackup } from '../../core/backup/backup-store.ts';
+import { newId } from '../../core/ids.ts';
+import { patchMember } from '../../core/member/member-store.ts';
+import { builtInProfiles } from '../../core/member/profile.ts';
+import type { Viewer } from '../../core/member/viewer.ts';
+import { type Offboarding, STEPS } from '../../core/offboarding/offboarding.ts';
+import { checkOffboarding } from '../../core/offboarding/offboarding-store.ts';
+import { runOffboarding } from '../../core/offboarding/run-offboarding.ts';
+import { sweepOffboardings } from '../../core/offboarding/sweep-store.ts';
+import { createRecord } from '../../core/record/record-store.ts';
+import type { Table } from '../../core/table/client.ts';
+import { memberKey, runningOffboardingsPartition } from '../../core/table/keys.ts';
+import { startTable } from '../support/engine.ts';
+import { OffboardingWorld } from '../support/offboarding-world.ts';
+
+let table: Table;
+let end: () => Promise<void>;
+beforeAll(async () => ({ table, end } = await startTable()));
+afterAll(() => end());
+
+const make = (...more: Parameters<typeof OffboardingWorld.make> extends [unknown, ...infer Rest] ? Rest : never) =>
+  OffboardingWorld.make(table, ...more);
+const profiles = new Map(builtInProfiles().map((profile) => [profile.id, profile]));
+const setStatus = (world: OffboardingWorld, who: Viewer, status: 'active' | 'deactivated', by = world.admin) =>
+  patchMember(table, by, profiles, who.member, { status }, world.tick());
+const codeOf = (work: Promise<unknown>) =>
+  work.then(
+    () => 'done',
+    (error: { code?: string; extra?: { reasons?: { code: string }[] } }) => [error.code, error.extra?.reasons?.map(({ code }) => code)],
+  );
+/** The order in which DynamoDB gives back the fields of a map is not that of the steps. */
+const states = ({ steps }: Offboarding) => STEPS.map((name) => [name, steps[name].state, steps[name].warning].filter(Boolean).join(' '));
+
+describe('a member leaves', () => {
+  test('LCK-2, BKP-8, R-29: locked, read, deactivated, backed up, handed over; each step once, told once', async () => {
+    const world = await make();
+    await world.fetched('before');
+    const { id } = await world.offboard({ successor: world.successor.member });
+    await world.untilQuiet();
+    const run = await world.readRun(id);
+    expect(states(run)).toEqual(['lock done', 'last-poll done', 'deactivate done', 'back-up done', 'hand-over done']);
+    expect([run.state, run.steps['last-poll'].counts, run.steps['hand-over'].counts]).toEqual([
+      'completed',
+      { mails: 1 },
+      { records: 2, left: 0 },
+    ]);
+    expect(run.steps['back-up'].counts).toEqual({ mails: 2, entries: 2, known: 0, missing: 0 });
+    expect(await world.readLeaver()).toMatchObject({
+      status: 'deactivated',
+      locked: { reason: 'Leaves in March', by: world.admin.member },
+    });
+    expect((await world.readLeaver()).locked?.until).toBeUndefined();
+    expect(await world.seen()).toEqual(['last 0', 'before']);
+    expect(await world.owners()).toEqual([world.successor.member, world.successor.member]);
+    const audited = await world.audited();
+    for (const once of [
+      'addon-user.lock',
+      'member.deactivate',
+      'backup.start',
+      'backup.complete',
+      'offboarding.start',
+      'offboarding.complete',
+    ])
+      expect(audited.filter((line) => line === once)).toEqual([once]);
+    expect(audited.filter((line) => line.startsWith('offboarding.step'))).toHaveLength(5);
+    // The leaver of the lock; the administrator of the end, and not of the backup beside.
+    expect(world.told.map(({ to }) => to)).toEqual(['leaver@example.com', 'admin@example.com']);
+    expect(world.told[1]?.text).toContain(`https://crm.example.com/v1/offboardings/${id}`);
+    expect(world.told[1]?.text).toMatch(/Records handed over: done \(records 2, left 0\)[\s\S]*データの引き継ぎ: 完了/);
+    expect(
+      (await table.all<{ tenant: string }>({ pk: runningOffboardingsPartition })).filter(({ tenant }) => tenant === world.leaver.tenant),
+    ).toEqual([]);
+  });
+
+  test('without a successor the records keep their owner', async () => {
+    const world = await make();
+    const { id } = await world.offboard();
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps['hand-over']).toMatchObject({ state: 'skipped', warning: 'no-successor' });
+    expect(await world.owners()).toEqual([world.leaver.member, world.leaver.member]);
+  });
+
+  test('asked twice, at once or later, it is the one that runs; when it is over, another one', async () => {
+    const world = await make();
+    const [one, other] = await Promise.all([world.offboard(), world.offboard()]);
+    expect(other?.id).toBe(one?.id);
+    expect((await world.offboard()).id).toBe(one?.id);
+    await world.untilQuiet();
+    const again = await world.offboard();
+    expect(again.id).not.toBe(one?.id);
+    await world.untilQuiet();
+    expect(states(await world.readRun(again.id))).toContain('deactivate skipped already-deactivated');
+  });
+
+  test('more records than a page are handed over, those of others and later ones not; each is counted once', async () => {
+    const world = await make();
+    for (let i = 0; i < 120; i++) {
+      const how = { id: newId(world.tick()), now: world.now, createdBy: { way: 'api', memberId: world.leaver.member } } as const;
+      await createRecord(table, i % 3 === 2 ? world.colleague : world.leaver, 'contacts', { name: { last: `Number ${i}` } }, how);
+    }
+    const { id } = await world.offboard({ successor: world.successor.member });
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps['hand-over'].counts).toEqual({ records: 82, left: 0 });
+  });
+});
+
+describe('what stands in its way', () => {
+  const unchanged = async (world: OffboardingWorld, work: () => Promise<unknown>) => {
+    const before = [await world.readLeaver(), await world.readAccount(), await world.owners(), await world.audited()];
+    const told = await codeOf(work());
+    expect([await world.readLeaver(), await world.readAccount(), await world.owners(), await world.audited()]).toEqual(before);
+    expect([world.words, world.polls, world.jobs]).toEqual([[], [], []]);
+    return told;
+  };
+
+  test('LCK-3, BKP-3, BKP-9: private, and a successor nobody knows: both are told, and nothing is changed', async () => {
+    const world = await make('private');
+    const reasons = ['private-account', 'unknown-successor'];
+    expect(await unchanged(world, () => world.offboard({ successor: newId(world.now) }))).toEqual(['private-account', reasons]);
+    const given = { successor: 'nobody', now: world.now };
+    const check = await checkOffboarding(table, world.admin, world.leaver.member, given);
+    expect([check.eligible, check.reasons.map(({ code }) => code), check.kind]).toEqual([false, reasons, 'backup']);
+  });
+
+  test('the successor of another tenant is one nobody knows', async () => {
+    const [world, other] = [await make(), await make()];
+    expect(await unchanged(world, () => world.offboard({ successor: other.successor.member }))).toEqual([
+      'unknown-successor',
+      ['unknown-successor'],
+    ]);
+  });
+
+  test('the successor themselves, one who is deactivated, one who has not confirmed', async () => {
+    const world = await make();
+    expect(await unchanged(world, () => world.offboard({ successor: world.leaver.member }))).toEqual([
+      'successor-is-leaver',
+      ['successor-is-leaver'],
+    ]);
+    await setStatus(world, world.successor, 'deactivated');
+    expect(await unchanged(world, () => world.offboard({ successor: world.successor.member }))).toEqual([
+      'successor-inactive',
+      ['successor-inactive'],
+    ]);
+    const invited = await world.world.addMember(newId(world.tick()), 'invited@example.com', { confirmed: false });
+    expect(await unchanged(world, () => world.offboard({ successor: invited.member }))).toEqual([
+      'successor-inactive',
+      ['successor-inactive'],
+    ]);
+  });
+
+  test('LCK-4, R-25: oneself; and the last administrator', async () => {
+    const world = await make();
+    await table.update(memberKey(world.leaver.tenant, world.leaver.member), {
+      update: 'SET profile = :administrator',
+      values: { ':administrator': 'administrator' },
+    });
+    const self = { ...world.leaver, profile: world.admin.profile };
+    expect(await unchanged(world, () => world.offboard({ actor: self }))).toEqual(['own-lock', ['own-lock']]);
+    const alone = await make('public', { administrators: 1 });
+    await table.update(memberKey(alone.leaver.tenant, alone.leaver.member), {
+      update: 'SET profile = :administrator',
+      values: { ':administrator': 'administrator' },
+    });
+    expect(await unchanged(alone, () => alone.offboard())).toEqual(['last-administrator', ['last-administrator']]);
+  });
+
+  test('a lock that ends by itself; a lock without an end is no hindrance', async () => {
+    const world = await make();
+    const lock = (expiresAt?: string) => lockMember(table, world.second, world.leaver.member, { reason: 'x', expiresAt }, world.tick());
+    await lock('2030-01-01T00:00:00.000Z');
+    expect(await unchanged(world, () => world.offboard())).toEqual(['lock-ends', ['lock-ends']]);
+    await unlockMember(table, world.second, world.leaver.member, {}, world.tick());
+    await lock();
+    const { id } = await world.offboard();
+    await world.untilQuiet();
+    expect(states(await world.readRun(id))).toContain('lock skipped already-locked');
+  });
+
+  test('a backup that runs', async () => {
+    const world = await make();
+    await setStatus(world, world.leaver, 'deactivated');
+    await world.start();
+    world.jobs.length = 0;
+    expect(await unchanged(world, () => world.offboard())).toEqual(['already-running', ['already-running']]);
+  });
+});
+
+describe('the last poll', () => {
+  test('a mail server that is down keeps nobody active: when the time is over it goes on, and says so', async () => {
+    const world = await make();
+    world.server = 'down';
+    const { id } = await world.offboard();
+    const begun = world.now.getTime();
+    await world.untilQuiet();
+    const run = await world.readRun(id);
+    expect([run.state, run.steps['last-poll']]).toMatchObject(['completed', { state: 'done', warning: 'mail-server-failed' }]);
+    const waited = Date.parse(run.steps['last-poll'].endedAt ?? '') - begun;
+    expect(waited).toBeGreaterThanOrEqual(15 * 60_000);
+    expect(waited).toBeLessThan(16 * 60_000);
+    expect(world.told.at(-1)?.text).toMatch(/could not be read until the time was over/);
+  });
+
+  test('a password that is refused, no mailbox that is read, the add-on switched off: not waited for', async () => {
+    for (const [more, warning] of [
+      [{ state: 'auth-failed' }, 'password-refused'],
+      [{}, 'add-on-off'],
+    ] as const) {
+      const world = await make('public', warning === 'add-on-off' ? { mailAddOn: 'off' } : {});
+      if (warning === 'password-refused') await world.account({ ...(await world.readAccount()), ...more });
+      const { id } = await world.offboard();
+      await world.untilQuiet();
+      expect((await world.readRun(id)).steps['last-poll']).toMatchObject({ state: 'skipped', warning });
+      expect(world.polls).toEqual([]);
+    }
+  });
+});
+
+describe('a step that fails', () => {
+  test('a backup that was cancelled: resumed by another administrator it takes another one, and goes on', async () => {
+    const world = await make();
+    await world.fetched('mail');
+    const { id } = await world.offboard({ successor: world.successor.member });
+    // Before its worker hears of it.
+    const isBegun = async () => (await world.standing())?.running !== undefined;
+    await world.untilQuiet({}, isBegun);
+    await cancelBackup(world.startRoom(), world.admin, (await world.standing())?.running ?? '', world.tick());
+    await world.untilQuiet();
+    const failed = await world.readRun(id);
+    expect([failed.state, failed.steps['back-up'], failed.steps['hand-over'].state]).toMatchObject([
+      'failed',
+      { state: 'failed', failure: { code: 'backup-cancelled' } },
+      'waiting',
+    ]);
+    expect(world.told.at(-1)).toMatchObject({ to: 'admin@example.com', subject: expect.stringMatching(/has stopped/) });
+    await world.resume(id);
+    await world.untilQuiet();
+    const run = await world.readRun(id);
+    expect([run.state, run.actor, run.startedBy]).toEqual(['completed', world.second.member, world.admin.member]);
+    expect(await world.seen()).toEqual(['last 0', 'mail']);
+    expect(world.told.at(-1)).toMatchObject({ to: 'second@example.com', subject: expect.stringMatching(/is complete/) });
+    expect(await codeOf(world.resume(id))).toEqual(['not-failed', undefined]);
+  });
+
+  test('who started it is no administrator any longer; the successor has left', async () => {
+    const world = await make();
+    const { id } = await world.offboard({ successor: world.successor.member });
+    await patchMember(table, world.second, profiles, world.admin.member, { profile: 'standard' }, world.tick());
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps.lock).toMatchObject({ state: 'failed', failure: { code: 'actor-gone' } });
+    await setStatus(world, world.successor, 'deactivated', world.second);
+    await world.resume(id);
+    await world.untilQuiet();
+    const run = await world.readRun(id);
+    expect(run.steps['hand-over']).toMatchObject({ state: 'failed', failure: { code: 'unknown-owner' } });
+    await setStatus(world, world.successor, 'active', world.second);
+    await world.resume(id);
+    await world.untilQuiet();
+    expect([(await world.readRun(id)).state, await world.owners()]).toEqual([
+      'completed',
+      [world.successor.member, world.successor.member],
+    ]);
+  });
+
+  test('the leaver cannot resume their own', async () => {
+    const world = await make();
+    const { id } = await world.offboard();
+    expect(await codeOf(world.resume(id, { ...world.leaver, profile: world.admin.profile }))).toEqual(['own-lock', undefined]);
+  });
+});
+
+describe('who looks after them', () => {
+  test('a word that was lost is said again after a lease; one that comes too soon is dropped', async () => {
+    const world = await make();
+    const { id } = await world.offboard();
+    world.words.length = 0;
+    const sweep = () => sweepOffboardings({ table, queue: world.wordQueue() }, world.now);
+    await sweep();
+    const mine = () => world.words.filter(({ job }) => 'offboarding' in job && job.offboarding === id).length;
+    expect(mine()).toBe(0);
+    world.tick(200);
+    await sweep();
+    expect(mine()).toBe(1);
+    world.words.length = 0;
+    world.server = 'down';
+    const turn = () => runOffboarding(world.offboardingRoom(), world.leaver.tenant, id, new Date(world.now.getTime() + 60_000));
+    expect(await turn()).toBe('waiting');
+    world.tick(2);
+    expect(await turn()).toBe('waiting');
+    world.words.length = 0;
+    expect(await turn()).toBe('not-mine');
+    expect(world.words).toEqual([]);
+  });
+});
+
+describe('notices of locks', () => {
+  const notice = (world: OffboardingWorld, at: string) =>
+    ({ tenant: world.leaver.tenant, member: world.leaver.member, what: 'locked', at, by: world.admin.member, reason: 'Leaves' }) as const;
+
+  test('one that could not be sent is sent when it is tried again, once', async () => {
+    const world = await make();
+    const { locked } = await lockMember(table, world.admin, world.leaver.member, { reason: 'Leaves' }, world.tick());
+    const job = notice(world, locked?.at ?? '');
+    const down = { table, tell: async () => Promise.reject(new Error('no mail goes out')) };
+    await expect(tellOfLock(down, job, world.tick())).rejects.toThrow('no mail goes out');
+    const well = { table, tell: async (mail: (typeof world.told)[number]) => void world.told.push(mail) };
+    await tellOfLock(well, job, world.tick());
+    await tellOfLock(well, job, world.tick());
+    expect(world.told).toHaveLength(1);
+    expect(world.told[0]?.text).toMatch(/Reason: Leaves/);
+  });
+
+  test('what was overtaken is not told: unlocked again meanwhile', async () => {
+    const world = await make();
+    const { locked } = await lockMember(table, world.admin, world.leaver.member, { reason: 'Leaves' }, world.tick());
+    await unlockMember(table, world.admin, world.leaver.member, {}, world.tick());
+    await tellOfLock(world.offboardingRoom(), notice(world, locked?.at ?? ''), world.tick());
+    expect(world.told).toEqual([]);
+    await tellOfLock(world.offboardingRoom(), { ...notice(world, world.now.toISOString()), what: 'unlocked' }, world.tick());
+    expect(world.told).toHaveLength(1);
+  });
+});
