@@ -41,6 +41,7 @@ beforeAll(async () => {
   await importTwoPages();
   await handOver();
   await backUp();
+  await offBoard();
   await comeBackTomorrow();
   await sweep();
   await warn();
@@ -317,6 +318,41 @@ async function backUp(): Promise<void> {
     ExpressionAttributeValues: { ':long': { S: '2026-01-01T00:00:00.000Z' } },
   });
   expect(await host.fire('sweep-backups')).toEqual({ answer: expect.stringMatching(/"woken":1/) });
+}
+
+/** Somebody with a dropbox, records and a mailbox that is read leaves; and an off-boarding nobody works on. */
+async function offBoard(): Promise<void> {
+  const { administrator, other } = world.people;
+  const server = await startPop3Server({ mails: [] });
+  const leaver = await join(host, administrator, 'off-boarded@example.com');
+  await administrator.api('PATCH', `/v1/members/${leaver.id}`, { mailAddOn: true });
+  await leaver.api('GET', '/v1/dropbox');
+  await leaver.api('POST', '/v1/contacts', { name: { last: 'Handed over' } });
+  const incoming = { host: server.host, port: server.port, security: 'none', userName: 'taro', password: 'open sesame' };
+  const { id } = (await leaver.api('POST', '/v1/mail-accounts', { ...mailAccount(30_001), incoming, sharing: { type: 'custom' } })).json;
+  const tenant = leaver.token.split('_').at(-4) as string;
+  await until(async () => {
+    await sendJob(host, 'polls', { poll: { tenant, member: leaver.id, account: id } });
+    return (await leaver.api('GET', `/v1/mail-accounts/${id}`)).json.state === 'ok';
+  });
+  const started = await administrator.api('POST', `/v1/addon-users/${leaver.id}/offboard`, { successor: other.id });
+  const read = async () => (await administrator.api('GET', `/v1/offboardings/${started.json.id}`)).json;
+  await until(async () => (await read()).state !== 'running', 60);
+  expect((await read()).steps.map(({ state }: Json) => state)).toEqual(['done', 'done', 'done', 'done', 'done']);
+  await server.end();
+
+  const listed = { KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: { ':pk': { S: 'D#OFFBOARDINGS' } } };
+  const running = async () => ((await dynamo('Query', listed)) as { Items: { sk: { S: string } }[] }).Items.map(({ sk }) => sk.S);
+  const sk = `${tenant}#${started.json.id}`;
+  await until(async () => !(await running()).includes(sk));
+  const names = { pk: { S: 'D#OFFBOARDINGS' }, sk: { S: sk }, tenant: { S: tenant }, offboarding: { S: started.json.id } };
+  await dynamo('PutItem', { Item: names });
+  await dynamo('UpdateItem', {
+    Key: { pk: { S: `T#${tenant}#Q` }, sk: { S: started.json.id } },
+    UpdateExpression: 'SET updatedAt = :long REMOVE wakeAt',
+    ExpressionAttributeValues: { ':long': { S: '2026-01-01T00:00:00.000Z' } },
+  });
+  expect(await host.fire('sweep-backups')).toEqual({ answer: expect.stringMatching(/"offboardings":[1-9]/) });
 }
 
 /** Mails of a mailbox that concern no record, as rows of their owner's list. */
