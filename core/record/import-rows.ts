@@ -1,4 +1,3 @@
-import { parse } from 'csv-parse/sync';
 import { parseDisplayName } from './display-name.ts';
 import { CSV, type ImportType, type Position } from './import.ts';
 import { hasAddresses, type Module, moduleRow } from './module.ts';
@@ -92,14 +91,20 @@ function withQuotedLines(source: string, first: SourceRow, delimiter: string): S
   return first;
 }
 
-/** The cells of a row; undefined when its quotes are wrong. */
+/** The cells of a row: RFC 4180, with spaces around quoted cells. Undefined when its quotes are wrong. */
 function cellsOf(text: string, delimiter: string): string[] | undefined {
   if (!opensQuote(text, delimiter)) return text.split(delimiter);
-  try {
-    const [cells, ...more] = parse(text, { delimiter, relax_column_count: true, ltrim: true, rtrim: true }) as string[][];
-    return more.length === 0 ? cells : undefined;
-  } catch {
-    return undefined;
+  const quoted = new RegExp(` *"(?<inside>[^"]*(?:""[^"]*)*)" *(?<more>${delimiter}|$)`, 'y');
+  const plain = new RegExp(`(?<plain>[^"${delimiter}\\n]*)(?<more>${delimiter}|$)`, 'y');
+  const cells: string[] = [];
+  for (let at = 0; ; ) {
+    quoted.lastIndex = plain.lastIndex = at;
+    const found = quoted.exec(text) ?? plain.exec(text);
+    if (!found) return undefined;
+    const { inside, plain: bare = '', more } = found.groups as Record<string, string | undefined>;
+    cells.push(inside?.replaceAll('""', '"') ?? bare.trim());
+    if (!more) return cells;
+    at += found[0].length;
   }
 }
 
