@@ -20,7 +20,10 @@ export type SharingInput = z.output<typeof sharingInput>;
 const gather = z
   .strictObject({ in: z.enum(['folder', 'label']), name: z.string().trim().min(1).max(100) })
   .nullable()
-  .meta({ description: 'Where mail received from leads and contacts is gathered: one folder, or one label (MAG-1, MAG-2)' });
+  .meta({
+    description:
+      'Where mail received from leads and contacts is gathered: one folder, or one label (MAG-1, MAG-2). `GET /v1/mail` shows it there',
+  });
 
 /** All of it at once: what is left out is not "as before" but missing, so that nobody saves half of what they saw. */
 export const mailSettingsInput = z.strictObject({

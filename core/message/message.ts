@@ -72,7 +72,15 @@ export const ownMailReturned = timelineReturned.extend({
   records: z.array(z.object({ module: z.string(), id: z.string() })).meta({
     description: 'Those it is tied to, at most three of them and as far as you may read them; none is a mail that is not in the CRM',
   }),
+  gathered: z
+    .object({ in: z.enum(['folder', 'label']), name: z.string() })
+    .optional()
+    .meta({ description: 'The folder or label of `gather` in your mail settings, on what you received from a lead or contact' }),
 });
+
+/** Is it gathered, where its owner gathers mail? What was received from leads and contacts is; what was sent, or concerns nobody's record, is not (MAG-1). */
+export const isGathered = ({ direction, records }: Pick<OwnMailEntry, 'direction' | 'records'>) =>
+  direction === 'received' && records.length > 0;
 
 const addressReturned = z.object({ address: z.string(), name: z.string() });
 

@@ -1,4 +1,5 @@
 import { notFound } from '../errors.ts';
+import { MAX_SEARCHED_MAILS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { mayRead } from '../record/access.ts';
@@ -58,6 +59,32 @@ export async function listOwnMail(table: Table, viewer: Viewer, page: { limit: n
   const shown = items.map((entry) => ({ ...entry, records: entry.records.filter(({ id }) => readable.has(id)) }));
   return { items: shown, next: more ? items.at(-1)?.sk : undefined };
 }
+
+/**
+ * The same, of those rows alone that match. A page looks at no more than MAX_SEARCHED_MAILS rows: it may be short, or empty, and go on.
+ */
+export async function searchOwnMail(
+  table: Table,
+  viewer: Viewer,
+  page: { limit: number; after?: string; matches: (row: OwnMailEntry) => boolean },
+): Promise<Page<OwnMailEntry>> {
+  const items: OwnMailEntry[] = [];
+  let { after } = page;
+  for (let looked = 0; looked < MAX_SEARCHED_MAILS; ) {
+    const found = await listOwnMail(table, viewer, { limit: SEARCHED_AT_ONCE, after });
+    for (const row of found.items) {
+      if (items.length === page.limit) return { items, next: after };
+      looked++;
+      after = ownMailKey(viewer.tenant, viewer.member, row.receivedAt, row.message).sk;
+      if (page.matches(row)) items.push(row);
+    }
+    if (found.next === undefined) return { items };
+  }
+  return { items, next: after };
+}
+
+/** Rows read at once when many are looked through. */
+const SEARCHED_AT_ONCE = 250;
 
 async function seenBy(
   table: Table,

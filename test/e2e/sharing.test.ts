@@ -182,6 +182,71 @@ describe('the settings', () => {
   });
 });
 
+describe("customers' mail in a folder or under a label", () => {
+  type Row = { subject: string; gathered?: object };
+  let owner: Person;
+  const gather = async (place: Settings | null, activeMailbox: string) =>
+    expectStatus(200, owner.api('PUT', '/v1/mail-settings', { ...settings({ activeMailbox, gather: place }), fromAddress: owner.email }));
+  const rows = async (query = '') =>
+    (await expectStatus(200, owner.api('GET', `/v1/mail${query}`))).json as { items: Row[]; next?: string };
+  const named = async (query = '') => (await rows(query)).items.map(({ subject }) => subject);
+  let mailbox: string;
+
+  beforeAll(async () => {
+    owner = await join(host, admin, 'gatherer@example.com');
+    const incoming = { host: 'pop.example.com', port: 995, security: 'implicit', userName: 'gatherer', password: 'secret' };
+    const account = { name: 'Work', address: owner.email, incoming };
+    mailbox = (await expectStatus(201, owner.api('POST', '/v1/mail-accounts', account))).json.id;
+    await fetchMail(host, owner, rawMail({ From: TARO, To: owner.email, Subject: 'from a customer' }));
+    await fetchMail(host, owner, rawMail({ From: owner.email, To: TARO, Subject: 'to a customer' }));
+    await fetchMail(host, owner, rawMail({ From: 'x@home.example', To: owner.email, Subject: 'from nobody known' }));
+    await fetchMail(host, owner, rawMail({ From: TARO, To: owner.email, Subject: 'and again' }));
+  });
+
+  test.each(['folder', 'label'])(
+    'MAG-1, MAG-2, REC-8: in one %s stands what was received from leads and contacts, and nothing else',
+    async (kind) => {
+      const place = { in: kind, name: 'Customers' };
+      await gather(null, mailbox);
+      expect((await rows()).items.some((row) => row.gathered)).toBe(false);
+      expect([await named('?gathered=true'), (await named('?gathered=false')).length]).toEqual([[], 4]);
+      await gather(place, mailbox);
+      const all = (await rows()).items.map(({ subject, gathered }) => [subject, gathered]);
+      expect(all).toEqual([
+        ['and again', place],
+        ['from nobody known', undefined],
+        ['to a customer', undefined],
+        ['from a customer', place],
+      ]);
+      expect(await named('?gathered=true')).toEqual(['and again', 'from a customer']);
+      expect(await named('?gathered=false')).toEqual(['from nobody known', 'to a customer']);
+      const first = await rows('?gathered=true&limit=1');
+      const second = await rows(`?gathered=true&limit=1&cursor=${first.next}`);
+      expect([first, second].map(({ items }) => items.map(({ subject }) => subject))).toEqual([['and again'], ['from a customer']]);
+      expect((await owner.api('GET', '/v1/mail?gathered=maybe')).status).toBe(422);
+    },
+  );
+
+  test('MAG-4: under every sharing type, and it shares nothing', async () => {
+    for (const type of ['private', 'custom', 'public', 'admin']) {
+      const wanted = settings({ activeMailbox: mailbox, gather: { in: 'folder', name: 'Customers' }, sharing: { type } });
+      await expectStatus(200, owner.api('PUT', '/v1/mail-settings', { ...wanted, fromAddress: owner.email }));
+      expect(await named('?gathered=true')).toHaveLength(2);
+      expect((await subjects(jun)).includes('and again')).toBe(type === 'public');
+    }
+  });
+
+  test("MAG-5, GEN-1: a customer's new mail stands there as soon as it has come in, for who may use the add-on", async () => {
+    await gather({ in: 'label', name: 'Customers' }, mailbox);
+    await fetchMail(host, owner, rawMail({ From: TARO, To: owner.email, Subject: 'important' }));
+    expect((await named('?gathered=true'))[0]).toBe('important');
+    await expectStatus(200, admin.api('PATCH', '/v1/organisation', { mailAddOn: 'selected' }));
+    expect([await named('?gathered=true'), (await owner.api('GET', '/v1/mail-settings')).status]).toEqual([[], 403]);
+    await expectStatus(200, admin.api('PATCH', '/v1/organisation', { mailAddOn: 'everyone' }));
+    expect((await named('?gathered=true'))[0]).toBe('important');
+  });
+});
+
 describe("the organisation's policy", () => {
   const policy = (mailPolicy: Settings) => admin.api('PATCH', '/v1/organisation', { mailPolicy });
   const NONE = {

@@ -3,16 +3,16 @@ import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
 import { sha256 } from '../../core/ids.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { seriesOf } from '../../core/message/counterpart.ts';
-import type { Copy, TimelineEntry } from '../../core/message/message.ts';
+import type { Copy, OwnMailEntry, TimelineEntry } from '../../core/message/message.ts';
 import { putCopy, putOwnMail, putTimelineEntry } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { joinThread } from '../../core/message/thread-store.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
-import { listOwnMail, listThread, readVisible } from '../../core/message/visible-message-store.ts';
+import { listOwnMail, listThread, readVisible, searchOwnMail } from '../../core/message/visible-message-store.ts';
 import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Query, Table } from '../../core/table/client.ts';
-import { type Key, memberKey, threadPartition, tickKey } from '../../core/table/keys.ts';
+import { type Key, memberKey, ownMailKey, threadPartition, tickKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -329,6 +329,25 @@ describe('R-42: what is hidden of a thread costs no reads that would tell of it'
     expect((await listThread(table, world.viewer, message.thread, 9)).map(({ subject }) => subject)).toEqual(['first', 'answer']);
   });
 });
+
+test('MAG-1: of a long list a page looks at a thousand rows for what is gathered, and goes on from there', async () => {
+  const { world } = await sharingWorld();
+  const row = (n: number): OwnMailEntry => {
+    const receivedAt = new Date(Date.UTC(2026, 0, 1) + n * 60_000).toISOString();
+    const shown = { subject: `${n}`, from: TARO.address, to: [], snippet: '', attachments: 0, records: [] };
+    return { message: `m${n}`, owner: 'mika', receivedAt, direction: n % 600 === 0 ? 'sent' : 'received', ...shown };
+  };
+  await table.putMany(Array.from({ length: 1201 }, (_, n) => row(n)).map((one) => ({ ...ownKey(world, one), ...one })));
+  const page = (limit: number, after?: string) =>
+    searchOwnMail(table, world.viewer, { limit, after, matches: ({ direction }) => direction === 'sent' });
+  const first = await page(5);
+  const second = await page(5, first.next);
+  expect([first, second].map(({ items }) => items.map(({ subject }) => subject))).toEqual([['1200', '600'], ['0']]);
+  expect(second.next).toBeUndefined();
+  const one = await page(1);
+  expect((await page(1, one.next)).items.map(({ subject }) => subject)).toEqual(['600']);
+});
+const ownKey = (world: World, { receivedAt, message }: OwnMailEntry) => ownMailKey(world.tenant, 'mika', receivedAt, message);
 
 test('pages of many series go on without a gap or a repetition', async () => {
   const { world, contact, admin } = await sharingWorld();

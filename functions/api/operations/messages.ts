@@ -1,3 +1,4 @@
+import { readMailSettings } from '../../../core/account/mail-settings-store.ts';
 import { noteReading } from '../../../core/backup/reading-store.ts';
 import { findDropbox } from '../../../core/dropbox/dropbox-store.ts';
 import { notFound, Problem } from '../../../core/errors.ts';
@@ -6,12 +7,12 @@ import { mayUseMailAddOn, type Viewer } from '../../../core/member/viewer.ts';
 import { backfillView } from '../../../core/message/backfill.ts';
 import { readBackfill } from '../../../core/message/backfill-store.ts';
 import { sanitiseHtml } from '../../../core/message/html.ts';
-import type { TimelineEntry } from '../../../core/message/message.ts';
+import { isGathered, type OwnMailEntry, type TimelineEntry } from '../../../core/message/message.ts';
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
 import type { MailAddress } from '../../../core/message/parsed-mail.ts';
 import { type MailFilter, matcher } from '../../../core/message/search-mail.ts';
 import { countTimeline, listTimeline } from '../../../core/message/timeline-store.ts';
-import { listOwnMail, listThread, readVisible, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
+import { listOwnMail, listThread, readVisible, searchOwnMail, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
 import { findRecord } from '../../../core/record/record-store.ts';
 import { readTick } from '../../../core/sharing/tick-store.ts';
@@ -32,10 +33,7 @@ const recordMail: Record<string, Operation> = Object.fromEntries(
 
 export const messageOperations = {
   ...recordMail,
-  listOwnMail: async ({ viewer, query }: Call<{ limit: number; cursor?: string }>) => {
-    const { items, next } = await listOwnMail(tableOf(viewer.tenant), viewer, { limit: query.limit, after: query.cursor });
-    return { body: { items: items.map(row), next } };
-  },
+  listOwnMail: listMailboxes,
   readMessage: async ({ viewer, params, now }: Call) => {
     const visible = await readAndNote(viewer, params.messageId, now);
     return { body: fitted(await show(viewer, visible)) };
@@ -72,6 +70,17 @@ async function readAndNote(viewer: Viewer, id: string | undefined, now: Date): P
   const visible = await readVisible(tableOf(viewer.tenant), viewer, id ?? '');
   await noteReading(tableOf(viewer.tenant), viewer, visible, now);
   return visible;
+}
+
+async function listMailboxes({ viewer, query }: Call<{ limit: number; cursor?: string; gathered?: 'true' | 'false' }>) {
+  const table = tableOf(viewer.tenant);
+  const gather = mayUseMailAddOn(viewer) ? (await readMailSettings(table, viewer.tenant, viewer.member)).gather : undefined;
+  const placeOf = (entry: OwnMailEntry) => (isGathered(entry) ? gather : undefined);
+  const matches = (entry: OwnMailEntry) => (placeOf(entry) !== undefined) === (query.gathered === 'true');
+  const page = { limit: query.limit, after: query.cursor };
+  const { items, next } =
+    query.gathered === undefined ? await listOwnMail(table, viewer, page) : await searchOwnMail(table, viewer, { ...page, matches });
+  return { body: { items: items.map((entry) => ({ ...row(entry), gathered: placeOf(entry) })), next } };
 }
 
 async function listMail(module: Module, { viewer, params, query }: Call<ListQuery>) {

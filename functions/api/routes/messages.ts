@@ -70,9 +70,14 @@ export const messageRoutes: Route[] = [
     operation: 'listOwnMail',
     tag: 'Mail',
     summary: 'All mail of your own mailboxes, newest first',
-    description: 'Yours alone to see in this list, also what concerns no record of the CRM: that has no `records`.',
+    description: `Yours alone to see in this list, also what concerns no record of the CRM: that has no \`records\`. With \`gather\` in your mail settings, what you received from leads and contacts says in which folder or under which label it is gathered; with \`gathered\` ${searched}.`,
     who: 'member',
-    query: pageQuery,
+    query: pageQuery.extend({
+      gathered: z
+        .enum(['true', 'false'])
+        .optional()
+        .meta({ description: '`true`: what is gathered alone, which is nothing while your settings have no `gather`; `false`: the rest' }),
+    }),
     returns: pageOf(ownMailReturned),
     problems: ['bad-cursor'],
   },
