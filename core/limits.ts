@@ -136,6 +136,9 @@ export const MAX_SHARING_EXCLUSIONS = 5;
 /** Domains, and addresses, an organisation excludes from sharing: they stand in its settings, which each request reads (about 50 KB). */
 export const MAX_POLICY_EXCLUSIONS = 1000;
 
+/** Bytes of them together: with the audit's before and after they stay far below the 400 KB that an item may have. */
+export const MAX_POLICY_EXCLUSION_BYTES = 64 * KiB;
+
 /** Members looked at when an owner asks who sees a mail, and mails when they ask what a change would come to: a few seconds' work. */
 export const MAX_AUDIENCE = 1000;
 export const MAX_PREVIEW_MAILS = 5000;

@@ -3,6 +3,7 @@ import { lockOf } from '../addon-user/lock.ts';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, stale } from '../errors.ts';
 import type { TenantId } from '../ids.ts';
+import { MAX_POLICY_EXCLUSION_BYTES } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import { builtInProfiles, type Profile } from '../member/profile.ts';
 import { mayUseMailAddOn, type Viewer } from '../member/viewer.ts';
@@ -100,7 +101,7 @@ export async function createTenant(
 
 /**
  * Changes the tenant's settings; answers them as they are then. Throws `stale`, `invalid-domain`, `invalid-address`,
- * `default-not-allowed`, `members-locked`.
+ * `default-not-allowed`, `policy-too-large`, `members-locked`.
  */
 export async function patchTenant(
   table: Table,
@@ -195,10 +196,14 @@ function changedPolicy(before: MailPolicy = NO_POLICY, patch: z.output<typeof ma
   }
   const bad = after.excludedAddresses.filter((address) => !normaliseAddress(address));
   if (bad.length > 0) throw invalid('invalid-address', 'Exclude whole mail addresses, such as taro@example.com.', { addresses: bad });
-  return {
-    ...after,
-    allowedSharing: [...new Set(after.allowedSharing)],
-    excludedDomains: normaliseDomains(after.excludedDomains),
-    excludedAddresses: [...new Set(after.excludedAddresses.map((address) => normaliseAddress(address) as string))].sort(),
-  };
+  const excludedDomains = normaliseDomains(after.excludedDomains);
+  const excludedAddresses = [...new Set(after.excludedAddresses.map((address) => normaliseAddress(address) as string))].sort();
+  const bytes = [...excludedDomains, ...excludedAddresses].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  if (bytes > MAX_POLICY_EXCLUSION_BYTES) {
+    throw invalid(
+      'policy-too-large',
+      `The excluded domains and addresses have ${bytes} bytes together; ${MAX_POLICY_EXCLUSION_BYTES} are possible. A domain stands for all its subdomains and addresses: exclude it instead of them.`,
+    );
+  }
+  return { ...after, allowedSharing: [...new Set(after.allowedSharing)], excludedDomains, excludedAddresses };
 }

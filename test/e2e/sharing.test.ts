@@ -24,7 +24,9 @@ beforeAll(async () => {
   mika = await join(host, admin, 'mika@example.com');
   jun = await join(host, admin, 'jun@example.com');
   contact = (await expectStatus(201, mika.api('POST', '/v1/contacts', { name: { last: 'Taro' }, addresses: [TARO] }))).json.id;
-  await fetchMail(host, mika, rawMail({ From: TARO, To: mika.email, Subject: 'in' }));
+  const multipart = { 'MIME-Version': '1.0', 'Content-Type': 'multipart/mixed; boundary="b"' };
+  const attached = '--b\r\nContent-Type: text/plain\r\nContent-Disposition: attachment; filename="a.txt"\r\n\r\nA\r\n--b--\r\n';
+  await fetchMail(host, mika, rawMail({ From: TARO, To: mika.email, Subject: 'in', ...multipart }, attached));
   await fetchMail(host, mika, rawMail({ From: mika.email, To: TARO, Subject: 'out' }));
   await fetchMail(host, mika, rawMail({ From: mika.email, To: `${TARO}, x@partner.example`, Subject: 'out to two' }));
 });
@@ -72,7 +74,7 @@ describe('truth table 2.1, tried with requests', () => {
       [admin, administrator],
       [stranger, []],
     ] as const) {
-      for (const part of ['', '/thread', '/raw', '/visibility']) {
+      for (const part of ['', '/thread', '/raw', '/visibility', '/attachments/0']) {
         const { status } = await person.api('GET', `/v1/messages/${id}${part}`);
         expect({ part, found: status < 400 }).toEqual({ part, found: (seen as string[]).includes('in') });
       }
@@ -282,6 +284,15 @@ describe("the organisation's policy", () => {
       sharingInForce: { type: 'private' },
       policy: { decides: ['sharing'] },
     });
+  });
+
+  test('a thousand domains and a thousand addresses are taken, and refused when they are longer than settings may be', async () => {
+    const names = (chars: number) => Array.from({ length: 1000 }, (_, n) => `${String(n).padStart(chars, 'x')}.example`);
+    const addresses = names(8).map((name) => `taro@${name}`);
+    const { json } = await expectStatus(200, policy({ excludedDomains: names(8), excludedAddresses: addresses }));
+    expect([json.mailPolicy.excludedDomains.length, json.mailPolicy.excludedAddresses.length]).toEqual([1000, 1000]);
+    expect(code(await policy({ excludedDomains: names(60) }))).toBe('422 policy-too-large');
+    expect((await admin.api('GET', '/v1/organisation')).json.mailPolicy).toEqual(json.mailPolicy);
   });
 
   test('SHR-2: its default is never public, and must be allowed', async () => {

@@ -190,7 +190,7 @@ export const peopleRoutes: Route[] = [
     body: tenantPatch,
     example: { recordAccess: { leads: 'owner-and-admins' }, excludedDomains: ['partner.example'] },
     returns: tenantReturned,
-    problems: ['invalid-domain', 'invalid-address', 'default-not-allowed', 'members-locked', 'changed-meanwhile'],
+    problems: ['invalid-domain', 'invalid-address', 'default-not-allowed', 'policy-too-large', 'members-locked', 'changed-meanwhile'],
   },
   {
     method: 'GET',
