@@ -9,6 +9,9 @@ export const MAX_SENDERS = 5;
 /** Mail accounts of one member (POP-6). One is read at a time, the others wait; all of them are listed in one answer. */
 export const MAX_MAIL_ACCOUNTS = 20;
 
+/** Characters of a hosted mailbox's address that its owner chooses; with what is added it stays below RFC 5321's 64 (4.5.3.1.1). */
+export const MAX_HOSTED_NAME_CHARS = 40;
+
 /** Characters of a mailbox's password. A command of POP3 has 255 octets at most (RFC 2449 4); app passwords have 16 characters. */
 export const MAX_PASSWORD_CHARS = 240;
 

@@ -351,7 +351,7 @@ export const hasTenantRole = ({ uses }: FunctionRow) => uses.some(({ perTenant }
 
 /** Settings of a deployment that every function is given. */
 export type Settings = {
-  /** The domain whose mail SES receives for us: dropbox addresses are `<secret>@MAIL_DOMAIN`. */
+  /** The domain whose mail SES receives for us: of dropboxes `<secret>@MAIL_DOMAIN`, of hosted mailboxes `<name>-<random>@MAIL_DOMAIN`. */
   MAIL_DOMAIN: string;
   /** The address the product sends its own mail from. */
   MAIL_SENDER: string;

@@ -1,12 +1,12 @@
 import { invalid } from '../errors.ts';
 import { normaliseAddress, normaliseDomain } from '../message/address.ts';
-import type { Incoming, MailAccount, Outgoing, Security } from './account.ts';
+import type { Incoming, Outgoing, Pop3Account, Security } from './account.ts';
 import type { AccountInput, AccountPatch } from './account-input.ts';
 import { noPasswordPop } from './advice.ts';
 import { isRecent, type Preset, presetOfAddress, presetOfHost, userNameFor } from './presets.ts';
 
 /** What a member sets of an account, passwords apart. */
-export type AccountForm = Pick<MailAccount, 'name' | 'address' | 'incoming' | 'outgoing' | 'deletion'>;
+export type AccountForm = Pick<Pop3Account, 'name' | 'address' | 'incoming' | 'outgoing' | 'deletion'>;
 
 type OutgoingInput = NonNullable<AccountPatch['outgoing']>;
 
@@ -35,7 +35,7 @@ export function readForm(input: AccountInput): AccountForm {
  * An account as a change leaves it. Whoever holds a token could point an account at a server of their own to be sent the
  * password that nobody can read here: a host that is new needs the password anew. Throws as `readForm`, and `password-needed`.
  */
-export function changedForm(before: MailAccount, patch: AccountPatch): AccountForm {
+export function changedForm(before: Pop3Account, patch: AccountPatch): AccountForm {
   const incoming = patch.incoming ? readIncoming(patch.incoming, before.incoming) : before.incoming;
   if (incoming.host !== before.incoming.host && !patch.incoming?.password) throw passwordNeeded('incoming.password');
   return withDeletion({
@@ -65,10 +65,10 @@ function knownOutgoing(incoming: Incoming, provider: Preset | undefined): Outgoi
 }
 
 /** The user name the outgoing server is logged in with; `recent:` is a word between Gmail's POP server and its clients alone. */
-export const outgoingUserName = ({ incoming, outgoing }: Pick<MailAccount, 'incoming' | 'outgoing'>) =>
+export const outgoingUserName = ({ incoming, outgoing }: Pick<Pop3Account, 'incoming' | 'outgoing'>) =>
   outgoing?.userName ?? withoutMode(incoming.userName);
 
-function changedOutgoing(before: MailAccount, patch: AccountPatch, incoming: Incoming): Outgoing | undefined {
+function changedOutgoing(before: Pop3Account, patch: AccountPatch, incoming: Incoming): Outgoing | undefined {
   if (!patch.outgoing) return undefined;
   const after = readOutgoing(patch.outgoing, incoming.userName);
   const isNewHost = after.host !== before.outgoing?.host;

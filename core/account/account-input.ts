@@ -64,6 +64,18 @@ export const accountInput = z.strictObject({
 });
 export type AccountInput = z.output<typeof accountInput>;
 
+/** The form of a mailbox that is received here (R-43). */
+export const hostedMailboxInput = z.strictObject({
+  name,
+  localPart: z.string().max(100).optional().meta({
+    description:
+      'What its address begins with; some letters and digits are added, so that nobody can guess it. Else that of your login address',
+    example: 'mika.sales',
+  }),
+  sharing: accountInput.shape.sharing,
+});
+export type HostedMailboxInput = z.output<typeof hostedMailboxInput>;
+
 /** A server that changes needs its password again: a stored one is never sent to a host that is new. */
 export const accountPatch = z.strictObject({ name, address, incoming, outgoing: outgoing.nullable(), deletion }).partial();
 export type AccountPatch = z.output<typeof accountPatch>;
@@ -75,11 +87,25 @@ export const outgoingPasswordInput = z.strictObject({ password, userName: userNa
 const count = z.int();
 const words = z.object({ en: z.string(), ja: z.string() });
 export const adviceReturned = z.object({ what: words, todo: words, link: z.string().optional() });
-export const accountReturned = z.object({
+export const hostedMailboxReturned = z.object({
+  id: z.string(),
+  name: z.string(),
+  address: z.string().meta({
+    description: 'Mail that is sent here is yours, whether the mailbox is the active one or not',
+    example: 'mika-7k3m9q2x@mail.example.com',
+  }),
+  protocol: z.literal('hosted'),
+  createdAt: z.string(),
+  active: z.boolean(),
+  main: z.boolean(),
+  warnings: z.array(z.object({ code: z.string(), advice: adviceReturned })),
+  state: z.literal('receiving'),
+});
+const pop3AccountReturned = z.object({
   id: z.string(),
   name: z.string(),
   address: z.string(),
-  protocol: z.enum(['pop3']),
+  protocol: z.literal('pop3'),
   incoming: z.object({ host: z.string(), port: count, security, userName: z.string() }),
   outgoing: z
     .object({ host: z.string(), port: count, security, sameCredentials: z.boolean(), userName: z.string().optional() })
@@ -111,6 +137,7 @@ export const accountReturned = z.object({
     .meta({ description: 'The first sync: mails on the server, fetched, filed, and skipped because they are older than `since`' }),
   totals: z.object({ filed: count, deleted: count }),
 });
+export const accountReturned = z.discriminatedUnion('protocol', [pop3AccountReturned, hostedMailboxReturned]).meta({ id: 'MailAccount' });
 
 export const pollReturned = z.object({
   id: z.string(),

@@ -1,11 +1,16 @@
-import type { MailAccount, SyncProgress } from './account.ts';
+import type { MailAccount, Pop3Account, SyncProgress } from './account.ts';
 import { presetFor } from './account-form.ts';
 import type { Mailboxes } from './account-store.ts';
 import { adviceFor, noPasswordPop, PLAIN_CONNECTION } from './advice.ts';
 import { nextOf } from './slot.ts';
 
 /** An account as its owner sees it: never its passwords. */
-export function accountShown(account: MailAccount, { main }: { main?: string }, now: Date) {
+export function accountShown(account: MailAccount, settings: { main?: string }, now: Date) {
+  if (account.protocol !== 'hosted') return pop3AccountShown(account, settings, now);
+  return { ...account, main: account.id === settings.main, warnings: [], state: 'receiving' as const };
+}
+
+export function pop3AccountShown(account: Pop3Account, { main }: { main?: string }, now: Date) {
   return {
     ...account,
     main: account.id === main,
@@ -22,7 +27,7 @@ export function accountShown(account: MailAccount, { main }: { main?: string }, 
  */
 export function accountsShown({ accounts, settings }: Mailboxes, now: Date) {
   const active = accounts.find(({ id }) => id === settings.active);
-  const isLost = settings.version > 0 && (!active || active.lastError?.code === 'mailbox-unavailable');
+  const isLost = settings.version > 0 && (!active || (active.protocol !== 'hosted' && active.lastError?.code === 'mailbox-unavailable'));
   return {
     items: accounts.map((account) => accountShown(account, settings, now)),
     ...(isLost ? { notice: { code: 'mailbox-unavailable', text: UNAVAILABLE } } : {}),
@@ -32,7 +37,7 @@ export function accountsShown({ accounts, settings }: Mailboxes, now: Date) {
 const UNAVAILABLE = 'The mailbox configured before cannot be accessed any more. Choose a new one: activate an account, or add one.';
 
 /** What its owner should know before anything goes wrong. */
-function warningsOf(account: MailAccount) {
+function warningsOf(account: Pop3Account) {
   const provider = providerOf(account);
   const noPop = provider && noPasswordPop(provider);
   return [
@@ -42,7 +47,7 @@ function warningsOf(account: MailAccount) {
   ];
 }
 
-const providerOf = ({ address, incoming }: MailAccount) => presetFor(address, incoming.host);
+const providerOf = ({ address, incoming }: Pop3Account) => presetFor(address, incoming.host);
 
 /** When the first sync ends if it goes on as it went so far. */
 function estimatedEnd({ startedAt, doneAt, found, fetched, skipped }: SyncProgress, now: Date): string | undefined {

@@ -11,14 +11,30 @@ export type Outgoing = { host: string; port: number; security: Security; sameCre
 /** When mail is deleted from the server (POP-15, R-36); only after it is stored durably. `recent:` user names force `leave`. */
 export type Deletion = { policy: 'leave' } | { policy: 'delete-after-days'; days: number } | { policy: 'delete-at-once' };
 
-/** A mailbox of a member that is read over POP3. One item: what is set, what a poll needs, and how it went. */
-export type MailAccount = {
+/** A mailbox of a member: one that is read over POP3, or one that is received here. */
+export type MailAccount = Pop3Account | HostedMailbox;
+
+type Mailbox = {
   id: string;
   tenant: TenantId;
   member: string;
   name: string;
   /** The mailbox's own address, normalised. */
   address: string;
+  createdAt: string;
+  /** Of what is set; the ETag. State changes do not count it. */
+  version: number;
+  /** The one of its owner's accounts that was picked (POP-7): of those over POP3 it alone is read. */
+  active: boolean;
+  /** Its owner was deactivated then: not polled (R-33). */
+  ownerDeactivatedAt?: string;
+};
+
+/** A mailbox at an address of ours (R-43): its mail is sent here, so there is nothing to log in to and nothing to poll. */
+export type HostedMailbox = Mailbox & { protocol: 'hosted'; slot?: undefined };
+
+/** A mailbox that is read over POP3. One item: what is set, what a poll needs, and how it went. */
+export type Pop3Account = Mailbox & {
   protocol: 'pop3';
   incoming: Incoming;
   /** Sealed with the tenant's data key for `mail-account <id> incoming`. */
@@ -29,15 +45,8 @@ export type MailAccount = {
   deletion: Deletion;
   /** ISO 8601 time: mail that reached the server before it is left alone (R-39). */
   since: string;
-  createdAt: string;
-  /** Of what is set; the ETag. State changes do not count it. */
-  version: number;
   /** Counts changes of server, user name or password: a poll's verdict on older ones is void. */
   credentials: number;
-  /** The one of its owner's accounts that is read (POP-7). */
-  active: boolean;
-  /** Its owner was deactivated then: not polled (R-33). */
-  ownerDeactivatedAt?: string;
   /** When its owner last asked for a poll. */
   pollAskedAt?: string;
 } & PollState;

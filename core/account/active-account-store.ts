@@ -6,8 +6,8 @@ import { POLL_NOW_SECONDS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Table, Write } from '../table/client.ts';
 import { mailAccountKey } from '../table/keys.ts';
-import type { MailAccount } from './account.ts';
-import { accountAudit, accountChange, anew, isStopped, nextMinute, readAccount } from './account-store.ts';
+import type { MailAccount, Pop3Account } from './account.ts';
+import { accountAudit, accountChange, anew, isStopped, nextMinute, placeOf, readAccount, readPop3Account } from './account-store.ts';
 import { readMailSettings, settingsChange, settingsUnchanged } from './mail-settings-store.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function activateAccount(table: Table, viewer: Viewer, id: string, 
     const other = await activeAccount(table, tenant, member, settings.active);
     await table.transact([
       settingsChange(tenant, member, settings, { active: id }),
-      ...accountChange(account, { active: true }, isStopped(account) ? undefined : nextMinute(now)),
+      ...accountChange(account, { active: true }, placeOf(account, now)),
       ...(other ? accountChange(other, { active: false }, undefined) : []),
       maySetMail(viewer, now),
       accountAudit(viewer, now, 'activate', id, { before: { active: settings.active }, after: { active: id } }),
@@ -53,22 +53,22 @@ export async function makeMain(table: Table, viewer: Viewer, id: string, now: Da
 
 /**
  * Notes that the owner wants the account polled now (R-38); the caller sends the job. Throws `not-found`, `not-active`,
- * `password-refused`, and 429 within a minute of the last time.
+ * `password-refused`, `hosted-mailbox`, and 429 within a minute of the last time.
  */
-export async function askPoll(table: Table, viewer: Viewer, id: string, now: Date): Promise<MailAccount> {
-  const account = await readAccount(table, viewer, id);
+export async function askPoll(table: Table, viewer: Viewer, id: string, now: Date): Promise<Pop3Account> {
+  const account = await readPop3Account(table, viewer, id);
   if (!account.active) throw conflict('not-active', 'This account is not the one that is read. Activate it first.');
   if (isStopped(account)) {
     throw conflict('password-refused', 'The server refused the password three times. Put the right one first: it is polled at once then.');
   }
   const before = new Date(now.getTime() - POLL_NOW_SECONDS * 1000).toISOString();
-  const asked = await table.update<MailAccount>(mailAccountKey(viewer.tenant, viewer.member, id), {
+  const asked = await table.update<Pop3Account>(mailAccountKey(viewer.tenant, viewer.member, id), {
     update: 'SET pollAskedAt = :now',
     condition: 'active = :yes AND (attribute_not_exists(pollAskedAt) OR pollAskedAt <= :before)',
     values: { ':yes': true, ':now': now.toISOString(), ':before': before },
   });
   if (asked) return asked;
-  const last = (await readAccount(table, viewer, id)).pollAskedAt ?? before;
+  const last = (await readPop3Account(table, viewer, id)).pollAskedAt ?? before;
   const wait = POLL_NOW_SECONDS - (now.getTime() - Date.parse(last)) / 1000;
   throw tooMany(`This mailbox was polled at your wish less than ${POLL_NOW_SECONDS} seconds ago.`, wait);
 }
@@ -78,16 +78,16 @@ export async function askPoll(table: Table, viewer: Viewer, id: string, now: Dat
  * the mailbox in full and leaves word of it, and the planner comes to it even if the caller's job is lost. Asked again for the same
  * time it changes nothing.
  */
-export async function askLastPoll(table: Table, account: MailAccount, askedAt: string, now: Date): Promise<void> {
+export async function askLastPoll(table: Table, account: Pop3Account, askedAt: string, now: Date): Promise<void> {
   await anew(async () => {
     const { tenant, member, id } = account;
-    const fresh = await table.get<MailAccount>(mailAccountKey(tenant, member, id));
+    const fresh = await table.get<Pop3Account>(mailAccountKey(tenant, member, id));
     if (!fresh?.active || fresh.ownerDeactivatedAt || isStopped(fresh) || wasAsked(fresh, askedAt)) return;
     await table.transact(accountChange(fresh, { pollAskedAt: askedAt }, nextMinute(now)));
   });
 }
 
-export const wasAsked = ({ pollAskedAt }: Pick<MailAccount, 'pollAskedAt'>, since: string) =>
+export const wasAsked = ({ pollAskedAt }: Pick<Pop3Account, 'pollAskedAt'>, since: string) =>
   pollAskedAt !== undefined && pollAskedAt >= since;
 
 /**
@@ -103,8 +103,8 @@ export async function accountFollowsOwner(
   const account = await activeAccount(table, owner.tenant, owner.id, settings.active);
   const guard = settingsUnchanged(owner.tenant, owner.id, settings);
   if (!account) return [guard];
-  const rests = owner.deactivatedAt !== undefined || isStopped(account);
-  return [guard, ...accountChange(account, { ownerDeactivatedAt: owner.deactivatedAt }, rests ? undefined : nextMinute(now))];
+  const place = owner.deactivatedAt === undefined ? placeOf(account, now) : undefined;
+  return [guard, ...accountChange(account, { ownerDeactivatedAt: owner.deactivatedAt }, place)];
 }
 
 async function activeAccount(table: Table, tenant: TenantId, member: string, id: string | undefined) {

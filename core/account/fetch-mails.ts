@@ -2,7 +2,7 @@ import { sha256 } from '../ids.ts';
 import type { JobQueue } from '../job/send.ts';
 import { MAX_MAIL_BYTES, POLL_BYTES, POLL_MAILS, POLL_SESSION_BYTES } from '../limits.ts';
 import type { Table } from '../table/client.ts';
-import type { MailAccount } from './account.ts';
+import type { Pop3Account } from './account.ts';
 import { Lane } from './lane.ts';
 import { noteFetched, noteSkipped } from './ledger-store.ts';
 import type { ListedMail } from './listing.ts';
@@ -23,7 +23,7 @@ export type Store = {
 /** A session's work on one mailbox, and what has come of it so far. */
 export type Visit = {
   store: Store;
-  account: MailAccount;
+  account: Pop3Account;
   session: Pop3Session;
   /** Bytes by message number, as LIST gave them. */
   sizes: ReadonlyMap<number, number>;

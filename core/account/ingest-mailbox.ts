@@ -1,8 +1,7 @@
 import type { HeldReason } from '../dropbox/gate.ts';
-import { hold, settleReplay } from '../dropbox/held-store.ts';
-import type { Mailroom } from '../dropbox/ingest.ts';
+import { headOf, hold, settleReplay } from '../dropbox/held-store.ts';
 import { recipientsOf } from '../dropbox/recipients.ts';
-import { sweepLater } from '../dropbox/sweep-store.ts';
+import { type RawOwner, sweepLater } from '../dropbox/sweep-store.ts';
 import { stableId } from '../ids.ts';
 import { MAX_MATCHED_ADDRESSES } from '../limits.ts';
 import type { Member } from '../member/member.ts';
@@ -10,6 +9,7 @@ import type { Viewer } from '../member/viewer.ts';
 import type { Parcel } from '../message/delivery.ts';
 import { fileMail } from '../message/file-mail.ts';
 import { messageIdOf, threadOf } from '../message/identity.ts';
+import type { Mailroom } from '../message/mailroom.ts';
 import type { Copy } from '../message/message.ts';
 import type { ParsedMail } from '../message/parsed-mail.ts';
 import { mayRead } from '../record/access.ts';
@@ -23,6 +23,21 @@ import { fixReceivedAt, type SeenOutcome, settleSeen } from './seen-mail-store.t
 /** Days the bytes of a mail are kept that policy says not to store: long enough for whoever is still at work on them. */
 const NOT_KEPT_DAYS = 1;
 
+/** A mail's bytes, and what a parser made of them; undefined when none can read it. */
+export type Letter = { raw: Uint8Array; mail: ParsedMail | undefined };
+
+/** What became of a mail, before its line in the ledger says so; and what the sweep needs to know of its bytes. */
+export type Verdict = {
+  outcome: SeenOutcome;
+  /** Why it is held. */
+  reason?: HeldReason;
+  message?: string;
+  usesRaw: boolean;
+  owner: RawOwner;
+  /** Days its bytes are kept, if it is not as long as a held mail's. */
+  days?: number;
+};
+
 type Case = { delivery: MailboxDelivery; mail: ParsedMail; raw: Uint8Array; owner: Viewer; account?: MailAccount };
 type Ties = {
   direction: Copy['direction'];
@@ -31,19 +46,55 @@ type Ties = {
 };
 
 /**
- * Files one mail fetched from a member's mailbox: on the leads and contacts it was exchanged with (ASC-1), and in its owner's
- * own list, where what concerns nobody's record stays (ASC-2). It never makes a record. The line in the ledger is settled last.
- * Running it again, whole or after a crash anywhere, changes nothing. Throws when a service cannot be reached. A mail that was
- * on its way when its owner was deactivated, or its account removed, is stored all the same (R-33).
+ * Takes in one mail fetched from a member's mailbox, or again a held one of whatever mailbox. Running it again, whole or after a
+ * crash anywhere, changes nothing. Throws when a service cannot be reached.
  */
 export async function ingestMailbox(room: Mailroom, delivery: MailboxDelivery, replayOf?: string): Promise<SeenOutcome> {
-  if (delivery.tooLarge) return holdMailbox(room, delivery, 'too-large');
+  const replayed = replayOf !== undefined;
+  if (delivery.tooLarge) return conclude(room, delivery, await holdMail(room, delivery, 'too-large', { replayed }), replayOf);
   const raw = await room.readRaw(delivery.rawKey);
   if (!raw) throw new Error('the raw mail is not there');
-  const mail = await room.readMail(raw);
-  if (!mail) return holdMailbox(room, delivery, 'unreadable', replayOf);
+  const letter = { raw, mail: await room.readMail(raw) };
+  return conclude(room, delivery, await takeMail(room, delivery, letter, { replayed }), replayOf);
+}
+
+/** Holds a fetched mail that has failed every time it was tried. */
+export async function holdMailbox(room: Pick<Mailroom, 'table'>, delivery: MailboxDelivery, reason: HeldReason): Promise<SeenOutcome> {
+  return conclude(room, delivery, await holdMail(room, delivery, reason));
+}
+
+/**
+ * The bytes' fate, the line in the ledger, and last the replay: one that was cut off before is done again. A mail that was held
+ * has its note for the sweep already; that of a hosted mailbox names all who were sent the same bytes.
+ */
+async function conclude(
+  { table }: Pick<Mailroom, 'table'>,
+  delivery: MailboxDelivery,
+  { outcome, message, reason, usesRaw, owner, days }: Verdict,
+  replayOf?: string,
+): Promise<SeenOutcome> {
+  if (!usesRaw && !replayOf) await sweepLater(table, parcelOf(delivery), [owner], days);
+  await settleSeen(table, delivery, outcome, message);
+  if (replayOf) await settleReplay(table, delivery.tenant, delivery.member, replayOf, reason);
+  return outcome;
+}
+
+/**
+ * Files a mail of a member's mailbox: on the leads and contacts it was exchanged with (ASC-1), and in its owner's own list, where
+ * what concerns nobody's record stays (ASC-2); or holds it. It never makes a record. Its line in the ledger is the caller's to
+ * settle, last of all. A mail that was on its way when its owner was deactivated, or its account removed, is stored all the same (R-33).
+ */
+export async function takeMail(
+  room: Mailroom,
+  delivery: MailboxDelivery,
+  { raw, mail }: Letter,
+  { replayed = false } = {},
+): Promise<Verdict> {
+  if (!mail) return holdMail(room, delivery, 'unreadable', { replayed });
+  // Who replays a mail says that it is no spam; of a virus nobody can say so.
+  if (delivery.suspect && !(delivery.suspect === 'spam' && replayed)) return holdMail(room, delivery, delivery.suspect, { mail, replayed });
   const owner = await readOwner(room, delivery);
-  if (!owner) return settle(room, delivery, 'not-kept');
+  if (!owner) return { outcome: 'not-kept', usesRaw: false, owner: rawOwnerOf(delivery) };
   const account = await room.table.get<MailAccount>(mailAccountKey(delivery.tenant, delivery.member, delivery.account), {
     consistent: false,
   });
@@ -51,18 +102,16 @@ export async function ingestMailbox(room: Mailroom, delivery: MailboxDelivery, r
   const found: Case = { delivery, mail, raw, owner, account };
   const { direction, ties, by } = await tiesOf(room, found);
   const message = messageIdOf(delivery.tenant, mail, raw);
-  const parcel = parcelOf(delivery);
-  const rawOwner = { tenant: delivery.tenant, member: delivery.member, message };
+  const rawOwner = { ...rawOwnerOf(delivery), message };
   if (ties.length === 0 && owner.organisation.mailPolicy?.storeOnlyRecordMail) {
-    await sweepLater(room.table, parcel, [rawOwner], NOT_KEPT_DAYS);
-    return settle(room, delivery, 'not-kept');
+    return { outcome: 'not-kept', usesRaw: false, owner: rawOwner, days: NOT_KEPT_DAYS };
   }
   const filed = await fileMail(room.table, {
     tenant: delivery.tenant,
     owner: delivery.member,
     channel: 'mailbox',
     direction,
-    delivery: parcel,
+    delivery: parcelOf(delivery),
     mail,
     rawSize: raw.length,
     message,
@@ -74,22 +123,19 @@ export async function ingestMailbox(room: Mailroom, delivery: MailboxDelivery, r
     // The ledger tells of it, once it is done.
     tell: async () => {},
   });
-  if (!filed.usesRaw) await sweepLater(room.table, parcel, [rawOwner]);
   await lookAgain(room, owner, by, filed.copy);
-  if (replayOf) await settleReplay(room.table, delivery.tenant, delivery.member, replayOf);
-  return settle(room, delivery, filed.outcome === 'duplicate' ? 'duplicate' : 'filed', message);
+  return { outcome: filed.outcome === 'duplicate' ? 'duplicate' : 'filed', message, usesRaw: filed.usesRaw, owner: rawOwner };
 }
 
-/** Keeps a mail that could not be filed for its owner to see, with its bytes, thirty days (R-12). */
-export async function holdMailbox(
+/** Keeps a mail that could not be filed for its owner to see, with its bytes, thirty days (R-12). One that is replayed is kept already. */
+export async function holdMail(
   room: Pick<Mailroom, 'table'>,
   delivery: MailboxDelivery,
   reason: HeldReason,
-  replayOf?: string,
-): Promise<SeenOutcome> {
+  { mail, replayed = false }: { mail?: ParsedMail; replayed?: boolean } = {},
+): Promise<Verdict> {
   const { tenant, member, account, seen } = delivery;
-  if (replayOf) await settleReplay(room.table, tenant, member, replayOf, reason);
-  else {
+  if (!replayed) {
     // Its id sorts by time, and must be the same on every try.
     const receivedAt = await fixReceivedAt(room.table, delivery);
     await hold(room.table, tenant, member, {
@@ -98,25 +144,14 @@ export async function holdMailbox(
       delivery: { ...parcelOf(delivery), receivedAt },
       mailbox: delivery,
       receivedAt,
-      subject: '',
-      from: [],
-      to: [],
+      ...headOf(mail),
       size: delivery.rawSize,
     });
-    await sweepLater(room.table, { ...parcelOf(delivery), receivedAt }, [{ tenant, member }]);
   }
-  return settle(room, delivery, reason === 'too-large' ? 'too-large' : 'held');
+  return { outcome: reason === 'too-large' ? 'too-large' : 'held', reason, usesRaw: false, owner: rawOwnerOf(delivery) };
 }
 
-async function settle(
-  room: Pick<Mailroom, 'table'>,
-  delivery: MailboxDelivery,
-  outcome: SeenOutcome,
-  message?: string,
-): Promise<SeenOutcome> {
-  await settleSeen(room.table, delivery, outcome, message);
-  return outcome;
-}
+const rawOwnerOf = ({ tenant, member }: MailboxDelivery): RawOwner => ({ tenant, member });
 
 /** As the copy and the sweep name it: the same for every try of it, another one for every other place in a mailbox. */
 const parcelOf = ({ account, seen, rawKey, receivedAt }: MailboxDelivery): Parcel => ({
@@ -140,11 +175,11 @@ async function readOwner({ table }: Mailroom, { tenant, member }: MailboxDeliver
  * went to. Tied to all records of theirs that the owner may read (R-24); never for colleagues, excluded domains and addresses
  * that only programs write from (R-4).
  */
-async function tiesOf(room: Mailroom, { mail, owner, account }: Case): Promise<Ties> {
+async function tiesOf(room: Mailroom, { delivery, mail, owner, account }: Case): Promise<Ties> {
   const senders = await matchAll(room, owner, mail.from.map(({ address }) => address).slice(0, MAX_SENDERS_LOOKED_UP));
   const isOwn = ({ address, members }: AddressMatch) =>
     address === account?.address || address === owner.email || members.includes(owner.member);
-  const direction = senders.some(isOwn) ? 'sent' : 'received';
+  const direction = !delivery.forged && senders.some(isOwn) ? 'sent' : 'received';
   const { matched } = recipientsOf(direction === 'sent' ? mail : { ...mail, to: mail.from, cc: [] }, {
     mailDomain: room.mailDomain,
     excludedDomains: owner.organisation.excludedDomains,

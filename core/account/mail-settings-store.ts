@@ -1,6 +1,7 @@
 import type { TenantId } from '../ids.ts';
 import type { Table, Write } from '../table/client.ts';
 import { mailSettingsKey } from '../table/keys.ts';
+import type { MailAccount } from './account.ts';
 
 /**
  * What holds for all of a member's mail accounts together. That at most one is active (POP-7) and one is main (POP-20) is true
@@ -14,7 +15,7 @@ export type MailSettings = {
   /** Where mail received from leads and contacts is gathered (MAG-1, MAG-2). */
   gather?: { in: 'folder' | 'label'; name: string };
   /** The account that was removed last: what there was is known when none is left. */
-  lastMailbox?: { id: string; address: string; protocol: 'pop3' };
+  lastMailbox?: { id: string; address: string; protocol: MailAccount['protocol'] };
   /** When their owner last saved them in person: backups ask for it (LBK-2). Absent while nothing was saved. */
   savedAt?: string;
   /** 0 before anything was set. */

@@ -1,11 +1,14 @@
 import type { TenantId } from '../ids.ts';
 
-/** A mail fetched from a mailbox and stored durably, on its way to be filed. What the poller puts into the inbound queue. */
+/**
+ * A mail of a mailbox that is stored durably, on its way to be filed. What the poller puts into the inbound queue; of a hosted
+ * mailbox, what its delivery by SMTP comes to.
+ */
 export type MailboxDelivery = {
   tenant: TenantId;
   member: string;
   account: string;
-  /** Hash of its unique id on the server and its occurrence: its place in the ledger. */
+  /** Its place in the ledger: hash of its unique id on the server and its occurrence; of a hosted mailbox, of its delivery. */
   seen: string;
   rawKey: string;
   rawSize: number;
@@ -15,4 +18,8 @@ export type MailboxDelivery = {
   firstSync?: true;
   /** It is over the limit for one mail: the bytes are its header alone. */
   tooLarge?: true;
+  /** What the receiver of a hosted mailbox found in it. A mail read over POP3 has passed its provider's checks. */
+  suspect?: 'virus' | 'spam';
+  /** That receiver's checks speak against its From: it is not taken for its owner's own. */
+  forged?: true;
 };

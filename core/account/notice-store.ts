@@ -2,7 +2,7 @@ import type { Member } from '../member/member.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Table } from '../table/client.ts';
 import { accountNoticeKey, accountPartition, memberKey } from '../table/keys.ts';
-import type { MailAccount } from './account.ts';
+import type { Pop3Account } from './account.ts';
 import { noticeMail } from './notices.ts';
 import type { NoticeKind } from './poll-state.ts';
 
@@ -18,7 +18,7 @@ const CLAIM_MINUTES = 6;
  * Sends what an account's owner is to be told and was not yet. What was wanted is told sooner or later, and once: only a worker
  * killed between sending and noting it makes a second mail of it.
  */
-export async function tellOwner({ table, tell }: Post, account: MailAccount, now: Date): Promise<void> {
+export async function tellOwner({ table, tell }: Post, account: Pop3Account, now: Date): Promise<void> {
   const items = await table.all<NoticeItem>({ pk: accountPartition(account.tenant, account.id), begins: 'N#' });
   const open = items.filter(({ wanted, sent }) => wanted !== sent);
   if (open.length === 0) return;
@@ -34,7 +34,7 @@ export async function tellOwner({ table, tell }: Post, account: MailAccount, now
   }
 }
 
-async function claim(table: Table, { tenant, id }: MailAccount, { kind, wanted }: NoticeItem, now: Date): Promise<boolean> {
+async function claim(table: Table, { tenant, id }: Pop3Account, { kind, wanted }: NoticeItem, now: Date): Promise<boolean> {
   const claimed = await table.update(accountNoticeKey(tenant, id, kind), {
     update: 'SET #claimed = :episode, #claimedAt = :now',
     condition:

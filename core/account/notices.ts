@@ -1,4 +1,4 @@
-import type { MailAccount } from './account.ts';
+import type { Pop3Account } from './account.ts';
 import { adviceFor } from './advice.ts';
 import type { NoticeKind } from './poll-state.ts';
 import { presetOfHost } from './presets.ts';
@@ -6,11 +6,11 @@ import { presetOfHost } from './presets.ts';
 type Words = { subject: string; text: string };
 
 /** What the owner of an account is told, in English and Japanese. */
-export function noticeMail(kind: NoticeKind, account: MailAccount): Words {
+export function noticeMail(kind: NoticeKind, account: Pop3Account): Words {
   return WORDS[kind](account);
 }
 
-const WORDS: Record<NoticeKind, (account: MailAccount) => Words> = {
+const WORDS: Record<NoticeKind, (account: Pop3Account) => Words> = {
   'sync-done': ({ name, address, sync }) => ({
     subject: `${name}: the first sync is done / 初回同期が完了しました`,
     text: `The first sync of ${address} is done: ${sync.filed} of ${sync.found} mails were taken in, ${sync.skipped} are older than the date
@@ -63,7 +63,7 @@ ${whyAndWhat(account).ja}
 };
 
 /** The same words as in the settings: what happened, what to do, and what the server said. */
-function whyAndWhat({ lastError, incoming }: MailAccount): { en: string; ja: string } {
+function whyAndWhat({ lastError, incoming }: Pop3Account): { en: string; ja: string } {
   if (!lastError) return { en: '', ja: '' };
   const { what, todo, link } = adviceFor(lastError.code, 'incoming', presetOfHost(incoming.host));
   const said = lastError.server ? `\n"${lastError.server}"` : '';

@@ -15,9 +15,9 @@ export async function listPolls(
   page: { limit: number; after?: string },
   now: Date,
 ): Promise<Page<PollEntry & { advice?: Advice }>> {
-  const { tenant, address, incoming } = await readAccount(table, viewer, id);
-  const query = { pk: accountPartition(tenant, id), begins: pollPrefix, limit: page.limit, descending: true };
+  const account = await readAccount(table, viewer, id);
+  const query = { pk: accountPartition(viewer.tenant, id), begins: pollPrefix, limit: page.limit, descending: true };
   const { items, next } = await filledPage<PollEntry>(table, query, { after: page.after, keep: (entry) => isLive(entry, now) });
-  const provider = presetFor(address, incoming.host);
+  const provider = account.protocol === 'hosted' ? undefined : presetFor(account.address, account.incoming.host);
   return { items: items.map((entry) => ({ ...entry, advice: entry.error && adviceFor(entry.error, 'incoming', provider) })), next };
 }

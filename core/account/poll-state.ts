@@ -1,5 +1,5 @@
 import { sha256 } from '../ids.ts';
-import type { MailAccount, PollState, SyncProgress } from './account.ts';
+import type { PollState, Pop3Account, SyncProgress } from './account.ts';
 import type { Failure } from './failure.ts';
 import { INTERVALS, type Interval, type Slot } from './slot.ts';
 
@@ -45,7 +45,7 @@ const HOUR_MS = 3_600_000;
 export type Next = 'nothing' | 'more-mail' | 'filing' | 'deletions';
 
 /** After a poll that went well. `loginDelay`: seconds the server wants between two logins (RFC 2449 6.5). */
-export function afterSuccess(account: MailAccount, now: Date, poll: { newMail: boolean; next: Next; loginDelay: number }): Change {
+export function afterSuccess(account: Pop3Account, now: Date, poll: { newMail: boolean; next: Next; loginDelay: number }): Change {
   const at = now.toISOString();
   const state = account.sync.doneAt ? 'ok' : 'syncing';
   const lastNewMailAt = poll.newMail ? at : account.lastNewMailAt;
@@ -73,14 +73,14 @@ export const mayGoOn = (loginDelay: number) => loginDelay === 0;
  * that asks for patience gets it without being counted. `progressed`: the session had brought mail before it broke.
  */
 export function afterFailure(
-  account: MailAccount,
+  account: Pop3Account,
   now: Date,
   { code, effect, server, progressed }: Failure & { server?: string; progressed: boolean },
 ): Change {
   const at = now.toISOString();
   const day = at.slice(0, 10);
   const error = { lastError: { at, code, server } };
-  const inState = (state: MailAccount['state']) => ({ state, stateSince: account.state === state ? account.stateSince : at });
+  const inState = (state: Pop3Account['state']) => ({ state, stateSince: account.state === state ? account.stateSince : at });
   if (effect === 'credentials') {
     const authFailures = account.authFailures + 1;
     const wait = AFTER_REFUSAL[authFailures - 1];

@@ -1,7 +1,7 @@
 import { stableId, type TenantId } from '../ids.ts';
 import { type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { accountNoticeKey, mailAccountKey, pollKey } from '../table/keys.ts';
-import type { FailureCode, MailAccount, SyncProgress } from './account.ts';
+import type { FailureCode, MailAccount, Pop3Account, SyncProgress } from './account.ts';
 import type { Change, Notice } from './poll-state.ts';
 import { moveTo, slotOf } from './slot.ts';
 
@@ -23,14 +23,15 @@ export type PollEntry = {
 };
 
 /** An account with the lease held. */
-export type Leased = MailAccount & { lease: { until: string; fence: number } };
+export type Leased = Pop3Account & { lease: { until: string; fence: number } };
 
 const HISTORY_DAYS = 30;
 const TRIES = 5;
 
-/** An account as it is now, whosoever; one consistent read. */
-export function readAccount(table: Table, tenant: TenantId, member: string, id: string): Promise<MailAccount | undefined> {
-  return table.get<MailAccount>(mailAccountKey(tenant, member, id));
+/** An account that can be polled as it is now, whosoever; one consistent read. */
+export async function readAccount(table: Table, tenant: TenantId, member: string, id: string): Promise<Pop3Account | undefined> {
+  const account = await table.get<MailAccount>(mailAccountKey(tenant, member, id));
+  return account?.protocol === 'hosted' ? undefined : account;
 }
 
 /**
@@ -38,7 +39,7 @@ export function readAccount(table: Table, tenant: TenantId, member: string, id: 
  * is refused by the fence. Undefined when another worker holds it, or when the account is not the one that was read (other
  * credentials, not active, gone): then there is nothing to do with what was read.
  */
-export async function takeLease(table: Table, account: MailAccount, now: Date, seconds: number): Promise<Leased | undefined> {
+export async function takeLease(table: Table, account: Pop3Account, now: Date, seconds: number): Promise<Leased | undefined> {
   const fence = account.lease?.fence ?? 0;
   const isFirst = account.state === 'never-synced';
   return table.update<Leased>(mailAccountKey(account.tenant, account.member, account.id), {
@@ -87,7 +88,7 @@ export async function settlePoll(
   now: Date,
   entry?: Omit<PollEntry, 'id' | 'ttl'>,
 ): Promise<boolean> {
-  let account: MailAccount = leased;
+  let account: Pop3Account = leased;
   for (let attempt = 1; ; attempt++) {
     const writes = [
       ...accountWrites(account, leased, change, now),
@@ -116,7 +117,7 @@ export async function giveBack(table: Table, { tenant, member, id, lease }: Leas
   });
 }
 
-function accountWrites(account: MailAccount, { lease }: Leased, change: Change, now: Date): Write[] {
+function accountWrites(account: Pop3Account, { lease }: Leased, change: Change, now: Date): Write[] {
   const isPolled = account.active && !account.ownerDeactivatedAt;
   const slot = isPolled ? change.slot : undefined;
   const moves = isPolled ? moveTo(account, slot) : [];
@@ -161,7 +162,7 @@ async function wrote(table: Table, writes: Write[]): Promise<boolean> {
 }
 
 /** `sent` on the item says for which episode a mail went out; what is wanted again for the same one is not sent again. */
-function wanted({ tenant, id }: MailAccount, { kind, episode }: Notice): Write {
+function wanted({ tenant, id }: Pop3Account, { kind, episode }: Notice): Write {
   return {
     update: accountNoticeKey(tenant, id, kind),
     with: {

@@ -2,7 +2,7 @@ import { asTenantId } from '../ids.ts';
 import type { JobQueue } from '../job/send.ts';
 import { POLL_DELETIONS, POLL_RENUMBERED_MAILS } from '../limits.ts';
 import type { ProductMail } from '../outbound/send.ts';
-import type { MailAccount, PollState, Snapshot } from './account.ts';
+import type { PollState, Pop3Account, Snapshot } from './account.ts';
 import { failureOf } from './failure.ts';
 import { fetchMails, isOver, type Store, type Tally, type Visit } from './fetch-mails.ts';
 import { countLines, walkBack } from './first-sync.ts';
@@ -20,10 +20,10 @@ import { isOnce, slotOf } from './slot.ts';
 /** What polling works with. */
 export type PollRoom = Store & {
   /** Opens a session with an account's server, logged in. Throws a Pop3Error. */
-  open: (account: MailAccount) => Promise<Pop3Session>;
+  open: (account: Pop3Account) => Promise<Pop3Session>;
   polls: Pick<JobQueue, 'send'>;
   /** Whether the account's owner is still one for whom the add-on is enabled (GEN-1). Asked by polls that find something to do. */
-  isEnabled: (account: MailAccount) => Promise<boolean>;
+  isEnabled: (account: Pop3Account) => Promise<boolean>;
   tell: (mail: ProductMail) => Promise<void>;
 };
 
@@ -67,7 +67,7 @@ export async function poll(room: PollRoom, job: Planned, until: Date): Promise<P
   return isHealthy(account) ? lookFirst(room, account, until) : leaseFirst(room, account, until);
 }
 
-function whyVoid(account: MailAccount, job: Planned, now: Date) {
+function whyVoid(account: Pop3Account, job: Planned, now: Date) {
   if (!account.active || account.ownerDeactivatedAt) return 'not-polled';
   if (account.state === 'auth-failed') return 'stopped';
   if (job.slot !== undefined && job.slot !== account.slot) return 'moved';
@@ -76,11 +76,11 @@ function whyVoid(account: MailAccount, job: Planned, now: Date) {
 }
 
 /** Nothing to be written down about it unless something is new. */
-const isHealthy = ({ state, lastError, sync, snapshot, quitLost }: MailAccount) =>
+const isHealthy = ({ state, lastError, sync, snapshot, quitLost }: Pop3Account) =>
   state === 'ok' && !lastError && sync.doneAt !== undefined && snapshot !== undefined && !quitLost;
 
 /** The quiet poll: a read, a session, and no write. */
-async function lookFirst(room: PollRoom, account: MailAccount, until: Date): Promise<PollResult> {
+async function lookFirst(room: PollRoom, account: Pop3Account, until: Date): Promise<PollResult> {
   const begun = room.clock();
   let session: Pop3Session | undefined;
   let failure: Pop3Error | undefined;
@@ -111,7 +111,7 @@ async function lookFirst(room: PollRoom, account: MailAccount, until: Date): Pro
 }
 
 /** What will write in any case takes the lease before it logs in: a password that is refused is not tried by two at once. */
-async function leaseFirst(room: PollRoom, account: MailAccount, until: Date): Promise<PollResult> {
+async function leaseFirst(room: PollRoom, account: Pop3Account, until: Date): Promise<PollResult> {
   const begun = room.clock();
   if (!(await room.isEnabled(account))) return { outcome: 'void', reason: 'add-on-off' };
   const leased = await takeLease(room.table, account, begun, LEASE_SECONDS);
@@ -179,12 +179,12 @@ async function settle(room: PollRoom, account: Leased, change: Change, tally: Ta
   const didSomething = error !== undefined || fetched + skipped + deleted > 0;
   if (!(await settlePoll(room.table, account, change, now, didSomething ? entry : undefined)))
     return { outcome: 'void', reason: 'changed' };
-  await tellOwner(room, { ...account, ...change.set, sync: { ...account.sync, ...change.sync } } as MailAccount, now);
+  await tellOwner(room, { ...account, ...change.set, sync: { ...account.sync, ...change.sync } } as Pop3Account, now);
   return { outcome: error ? 'failed' : 'polled', fetched, skipped, deleted, code: error?.code };
 }
 
 /** The next piece at once. When this word is lost, the place in the timetable stands. */
-function jobOf({ tenant, member, id }: MailAccount, { slot }: Change): PollJob {
+function jobOf({ tenant, member, id }: Pop3Account, { slot }: Change): PollJob {
   return { poll: { tenant, member, account: id, slot: slot && slotOf({ id }, slot) } };
 }
 
@@ -289,14 +289,14 @@ async function isUnchanged(session: Pop3Session, { count, octets, first, last }:
 }
 
 /** Gmail's `recent:` hands the last thirty days to every client that asks: none of them may delete (POP-17). */
-const mayDelete = ({ deletion, incoming }: MailAccount) => deletion.policy !== 'leave' && !/^\s*recent:/i.test(incoming.userName);
+const mayDelete = ({ deletion, incoming }: Pop3Account) => deletion.policy !== 'leave' && !/^\s*recent:/i.test(incoming.userName);
 
 /**
  * What policy says is to go (POP-15, R-36): only what is stored durably, and is the very mail its line tells of. Of mails with one
  * unique id all go or none: which of them an id means is not certain once one is gone.
  */
 function dueForDeletion(
-  { deletion }: MailAccount,
+  { deletion }: Pop3Account,
   mails: readonly ListedMail[],
   lines: ReadonlyMap<string, Line>,
   sizes: ReadonlyMap<number, number>,
@@ -387,12 +387,12 @@ async function waitForFiling(room: PollRoom, account: Leased): Promise<PollResul
   return result;
 }
 
-function isListingDue({ slot, lastSuccessAt }: MailAccount, now: Date): boolean {
+function isListingDue({ slot, lastSuccessAt }: Pop3Account, now: Date): boolean {
   return isOnce(slot) || !lastSuccessAt || now.getTime() - Date.parse(lastSuccessAt) >= LISTING_MINUTES * 60_000;
 }
 
 /** Seconds between two logins, as the server itself says (RFC 2449 6.5), or as is known of its provider. */
-function loginDelayOf({ incoming }: MailAccount, session?: Pop3Session): number {
+function loginDelayOf({ incoming }: Pop3Account, session?: Pop3Session): number {
   const said = Number.parseInt(session?.capabilities.get('LOGIN-DELAY') ?? '', 10);
   return Math.max(said || 0, presetOfHost(incoming.host)?.loginDelay ?? 0);
 }

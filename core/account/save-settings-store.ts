@@ -11,7 +11,7 @@ import { PRIVATE, underPolicy } from '../sharing/sharing.ts';
 import type { Table, Write } from '../table/client.ts';
 import { memberKey } from '../table/keys.ts';
 import type { MailAccount } from './account.ts';
-import { accountChange, anew, isStopped, nextMinute, readMailboxes } from './account-store.ts';
+import { accountChange, anew, placeOf, readMailboxes } from './account-store.ts';
 import { listFromAddresses } from './from-address-store.ts';
 import type { MailSettingsInput } from './mail-settings.ts';
 import { settingsChange } from './mail-settings-store.ts';
@@ -96,10 +96,9 @@ export async function saveSettings(table: Table, viewer: Viewer, input: MailSett
 
 /** One is read and the other no longer (POP-7), both in this transaction. */
 function switchTo(before: MailAccount | undefined, next: MailAccount | undefined, now: Date): Write[] {
-  const slot = next && isStopped(next) ? undefined : nextMinute(now);
   return [
     ...(before ? accountChange(before, { active: false }, undefined) : []),
-    ...(next ? accountChange(next, { active: true }, slot) : []),
+    ...(next ? accountChange(next, { active: true }, placeOf(next, now)) : []),
   ];
 }
 

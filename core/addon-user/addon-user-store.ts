@@ -157,7 +157,7 @@ function rowOf(viewer: Viewer, user: AddonUser, names: Map<string, string>, now:
     reactivatedAt,
     hiddenMailKeptUntil: deactivatedAt && keptUntil(deactivatedAt, organisation.mailPolicy),
     mailbox: account
-      ? { id: account.id, address: account.address, protocol: account.protocol, state: account.state, lastSyncAt: account.lastSuccessAt }
+      ? { id: account.id, address: account.address, protocol: account.protocol, ...progressOf(account) }
       : settings.lastMailbox && { ...settings.lastMailbox, state: 'removed' },
     sharing: { chosen: sharing?.type, inForce: underPolicy(sharing, organisation.mailPolicy).type },
     locked: lock && lockShown(lock, names.get(lock.by)),
@@ -166,6 +166,9 @@ function rowOf(viewer: Viewer, user: AddonUser, names: Map<string, string>, now:
     backup: standing && backupDetails(factsOf(viewer, member, { account, standing, savedAt: settings.savedAt }), standing),
   };
 }
+
+const progressOf = (account: MailAccount) =>
+  account.protocol === 'hosted' ? { state: 'receiving' as const } : { state: account.state, lastSyncAt: account.lastSuccessAt };
 
 /** Whether a member who came back has saved their settings since (LBK-2); undefined of one who was never away. */
 export const savedSince = ({ reactivatedAt }: Pick<Member, 'reactivatedAt'>, { savedAt }: Pick<MailSettings, 'savedAt'>) =>

@@ -75,8 +75,10 @@ export const addonUserReturned = z.object({
     .object({
       id: z.string(),
       address: z.string(),
-      protocol: z.enum(['pop3']),
-      state: z.enum(['never-synced', 'syncing', 'ok', 'backing-off', 'auth-failed', 'unreachable', 'locked-out', 'removed']),
+      protocol: z.enum(['pop3', 'hosted']),
+      state: z
+        .enum(['never-synced', 'syncing', 'ok', 'backing-off', 'auth-failed', 'unreachable', 'locked-out', 'receiving', 'removed'])
+        .meta({ description: '`receiving`: a hosted mailbox, whose mail comes by itself' }),
       lastSyncAt: z.string().optional(),
     })
     .optional()

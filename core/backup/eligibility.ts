@@ -62,7 +62,7 @@ export const REASONS = {
   },
   domain_mismatch: {
     problem: 'domain-mismatch',
-    refuses: ({ account, actor }) => account !== undefined && !isSameDomain(account.address, actor.email),
+    refuses: ({ account, actor }) => account !== undefined && !isOwnDomain(account, actor.email),
     words: 'The mailbox belongs to another domain than your login address.',
     cure: "An administrator whose login address has the mailbox's domain can take the backup.",
   },
@@ -130,5 +130,9 @@ export function refusalsOf(kind: BackupKind, facts: BackupFacts): Refusal[] {
     .map(({ code, words, cure }) => ({ code, words, cure }));
 }
 
-/** exact, whatever the case; a subdomain is another domain. */
-const isSameDomain = (mailbox: string, login: string) => domainOf(mailbox).toLowerCase() === domainOf(login).toLowerCase();
+/**
+ * R-15: exact, whatever the case; a subdomain is another domain. A hosted mailbox (R-43) stands at the domain at which this product
+ * receives mail for the organisation: that is nobody else's, and no administrator's login address has it.
+ */
+const isOwnDomain = ({ protocol, address }: { protocol: string; address: string }, login: string) =>
+  protocol === 'hosted' || domainOf(address).toLowerCase() === domainOf(login).toLowerCase();

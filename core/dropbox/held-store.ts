@@ -6,6 +6,7 @@ import { ID, type TenantId } from '../ids.ts';
 import { HELD_DAYS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Delivery, Parcel } from '../message/delivery.ts';
+import type { ParsedMail } from '../message/parsed-mail.ts';
 import { isLive, type Table, ttlAfter } from '../table/client.ts';
 import { heldKey, memberPartition } from '../table/keys.ts';
 import { filledPage, type Page } from '../table/page.ts';
@@ -19,7 +20,7 @@ export type Held = {
   reason: HeldReason;
   /** Where its bytes lie; all of it, with envelope and verdicts, when it was sent to a dropbox. */
   delivery: Delivery | Parcel;
-  /** Which dropbox it was sent to; or how it was fetched from a mailbox. */
+  /** Which dropbox it was sent to; or how it came to a mailbox. */
   dropbox?: string;
   mailbox?: MailboxDelivery;
   receivedAt: string;
@@ -41,6 +42,13 @@ export const heldReturned = z.object({
   from: z.array(z.string()),
   to: z.array(z.string()),
   size: z.number().meta({ description: 'Bytes of the raw mail' }),
+});
+
+/** What the list of held mail shows of its header; nothing of a mail that could not be read. */
+export const headOf = (mail: ParsedMail | undefined) => ({
+  subject: mail ? Array.from(mail.subject).slice(0, 200).join('') : '',
+  from: mail?.from.map(({ address }) => address).slice(0, 5) ?? [],
+  to: mail?.to.map(({ address }) => address).slice(0, 10) ?? [],
 });
 
 /** Holds a mail, once: answers the entry that stands, which may be an earlier one of the same delivery. */

@@ -1,68 +1,79 @@
+import type { HostedAddress } from '../account/hosted-address.ts';
+import { hostedDeliveryOf } from '../account/hosted-delivery.ts';
+import { holdMail, type Letter, takeMail, type Verdict } from '../account/ingest-mailbox.ts';
+import type { MailboxDelivery } from '../account/mailbox-delivery.ts';
+import { settleSeen } from '../account/seen-mail-store.ts';
 import { stableId, type TenantId } from '../ids.ts';
+import { HELD_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
-import type { BackfillJob } from '../message/backfill.ts';
 import type { Delivery } from '../message/delivery.ts';
 import { fileMail } from '../message/file-mail.ts';
 import { messageIdOf, threadOf } from '../message/identity.ts';
+import type { Mailroom } from '../message/mailroom.ts';
 import type { ParsedMail } from '../message/parsed-mail.ts';
 import { ownMark } from '../outbound/send.ts';
-import type { Table } from '../table/client.ts';
 import { dropboxKey, memberKey } from '../table/keys.ts';
 import { readSettings } from '../tenant/tenant-store.ts';
 import { type Activity, putActivity, putFirstActivity } from './activity-store.ts';
 import type { Dropbox } from './dropbox.ts';
-import { findDropbox } from './dropbox-store.ts';
 import { gate, type HeldReason } from './gate.ts';
-import { type Held, hold, settleReplay } from './held-store.ts';
+import { type Held, headOf, hold, settleReplay } from './held-store.ts';
 import { planTies } from './plan-ties.ts';
+import { findReceiver, isHosted, type Receiver, receives } from './receiver-store.ts';
 import { type RawOwner, sweepLater } from './sweep-store.ts';
-
-/** What ingesting works with. `readMail` parses within limits and a deadline; undefined is a mail that no parser can read. */
-export type Mailroom = {
-  table: Table;
-  mailDomain: string;
-  readRaw: (key: string) => Promise<Uint8Array | undefined>;
-  readMail: (raw: Uint8Array) => Promise<ParsedMail | undefined>;
-  /** Where word is left that a record's mail is to be looked at again. */
-  backfills: { send: (job: BackfillJob) => Promise<void> };
-};
 
 /** What became of a delivery for one of its recipients. */
 export type Outcome = { recipient: string; outcome: Activity['outcome']; reason?: string };
 
-type Settled = Outcome & { owner?: RawOwner; usesRaw?: boolean };
+type Settled = Outcome & {
+  owner?: RawOwner;
+  usesRaw?: boolean;
+  /** Days the bytes are kept when nobody's message needs them, if not as long as a held mail's. */
+  days?: number;
+  /** Says in a mailbox's ledger that all is done. */
+  commit?: () => Promise<void>;
+};
 /** One mail for one dropbox. `held` when its owner wants it looked at again: they vouch for having sent it. */
 type Case = { delivery: Delivery; dropbox: Dropbox; mail?: ParsedMail; raw: Uint8Array; held?: string };
 
 /**
- * Takes one delivery in: for each dropbox among its envelope recipients on its own, files the mail on the records it
- * concerns, or holds it with a reason. Running it again, whole or after a crash anywhere, changes nothing.
+ * Takes one delivery in: for each dropbox and each hosted mailbox among its envelope recipients on its own, files the mail on the
+ * records it concerns, or holds it with a reason. Running it again, whole or after a crash anywhere, changes nothing.
  * Throws when a service cannot be reached: the queue brings the delivery again.
  */
 export async function ingest(room: Mailroom, delivery: Delivery): Promise<Outcome[]> {
-  const found = await findOwners(room, delivery);
+  const found = await findReceivers(room, delivery);
   const settled: Settled[] = [];
-  const live = found.filter(({ dropbox }) => dropbox && !dropbox.retiredAt);
+  const live = found.filter(isLive);
   if (live.length > 0) {
     const raw = await room.readRaw(delivery.rawKey);
     if (!raw) throw new Error('the raw mail is not there');
     const mail = await room.readMail(raw);
-    for (const { recipient, dropbox } of live) {
-      settled.push({ recipient, ...(await takeIn(room, { delivery, dropbox: dropbox as Dropbox, mail, raw })) });
+    for (const { recipient, receiver } of live) {
+      const took = isHosted(receiver)
+        ? await takeInHosted(room, delivery, receiver, { raw, mail })
+        : await takeIn(room, { delivery, dropbox: receiver, mail, raw });
+      settled.push({ recipient, ...took });
     }
   }
-  for (const { recipient, dropbox } of found) {
-    if (!dropbox || dropbox.retiredAt) settled.push({ recipient, ...(await ignoreUnknown(room, delivery, dropbox)) });
+  for (const { recipient, receiver, isLive } of found) {
+    if (!isLive) settled.push({ recipient, ...(await ignoreUnknown(room, delivery, receiver)) });
   }
-  // Raw mail that no message points to goes when its thirty days are over (R-12). Of one for several dropboxes SES's header names
-  // none: that it is settled can be known by its note alone, and the sweep leaves it where it is.
-  if (delivery.recipients.length > 1 || !settled.some(({ usesRaw }) => usesRaw))
-    await sweepLater(
-      room.table,
-      delivery,
-      settled.flatMap(({ owner }) => owner ?? []),
-    );
+  return conclude(room, delivery, settled);
+}
+
+/**
+ * Raw mail that no message points to goes when its thirty days are over (R-12). Of one for several recipients SES's header names
+ * none: that it is settled can be known by its note alone, and the sweep leaves it where it is. What is written in ledgers is last.
+ */
+async function conclude(room: Pick<Mailroom, 'table'>, delivery: Delivery, settled: Settled[]): Promise<Outcome[]> {
+  if (delivery.recipients.length > 1 || !settled.some(({ usesRaw }) => usesRaw)) {
+    const owners = settled.flatMap(({ owner }) => owner ?? []);
+    const days = settled.length > 0 ? Math.max(...settled.map((each) => each.days ?? HELD_DAYS)) : HELD_DAYS;
+    await sweepLater(room.table, delivery, owners, days);
+  }
+  for (const { commit } of settled) await commit?.();
   return settled.map(({ recipient, outcome, reason }) => ({ recipient, outcome, reason }));
 }
 
@@ -84,19 +95,48 @@ export async function ingestHeld(room: Mailroom, tenant: TenantId, member: strin
  */
 export async function holdUnprocessed(room: Pick<Mailroom, 'table' | 'mailDomain'>, delivery: Delivery): Promise<Outcome[]> {
   const settled: Settled[] = [];
-  for (const { recipient, dropbox } of await findOwners(room, delivery)) {
-    if (!dropbox || dropbox.retiredAt) continue;
-    settled.push({ recipient, ...(await holdIt(room, { delivery, dropbox, raw: new Uint8Array() }, 'failed')) });
+  for (const { recipient, receiver } of (await findReceivers(room, delivery)).filter(isLive)) {
+    const held = isHosted(receiver)
+      ? await holdHosted(room, delivery, receiver)
+      : await holdIt(room, { delivery, dropbox: receiver, raw: new Uint8Array() }, 'failed');
+    settled.push({ recipient, ...held });
   }
-  const owners = settled.flatMap(({ owner }) => owner ?? []);
-  await sweepLater(room.table, delivery, owners);
-  return settled.map(({ recipient, outcome, reason }) => ({ recipient, outcome, reason }));
+  return conclude(room, delivery, settled);
 }
 
-async function findOwners(room: Pick<Mailroom, 'table' | 'mailDomain'>, delivery: Delivery) {
+type Found = { recipient: string; receiver: Receiver | undefined; isLive: boolean };
+const isLive = (found: Found): found is Found & { receiver: Receiver } => found.isLive;
+
+async function findReceivers(room: Pick<Mailroom, 'table' | 'mailDomain'>, delivery: Delivery): Promise<Found[]> {
   const recipients = [...new Set(delivery.recipients.map((recipient) => recipient.toLowerCase()))];
   const ours = recipients.filter((recipient) => recipient.endsWith(`@${room.mailDomain}`));
-  return Promise.all(ours.map(async (recipient) => ({ recipient, dropbox: await findDropbox(room.table, recipient) })));
+  return Promise.all(
+    ours.map(async (recipient) => {
+      const receiver = await findReceiver(room.table, recipient);
+      return { recipient, receiver, isLive: receiver !== undefined && receives(receiver, delivery.receivedAt) };
+    }),
+  );
+}
+
+/** A hosted mailbox takes all mail, from whomsoever, active or not, and of a deactivated owner too (R-33): it would be lost else. */
+async function takeInHosted(room: Mailroom, delivery: Delivery, mailbox: HostedAddress, letter: Letter) {
+  const mine = hostedDeliveryOf(delivery, mailbox, letter);
+  return asSettled(room, mine, await takeMail(room, mine, letter));
+}
+
+async function holdHosted(room: Pick<Mailroom, 'table'>, delivery: Delivery, mailbox: HostedAddress) {
+  const mine = hostedDeliveryOf(delivery, mailbox);
+  return asSettled(room, mine, await holdMail(room, mine, 'failed'));
+}
+
+function asSettled(
+  { table }: Pick<Mailroom, 'table'>,
+  mine: MailboxDelivery,
+  { outcome, reason, ...verdict }: Verdict,
+): Omit<Settled, 'recipient'> {
+  const commit = () => settleSeen(table, mine, outcome, verdict.message);
+  if (outcome === 'filed' || outcome === 'duplicate' || outcome === 'held') return { ...verdict, outcome, reason, commit };
+  return { ...verdict, outcome: 'ignored', reason: outcome, commit };
 }
 
 async function takeIn(room: Mailroom, found: Case): Promise<Omit<Settled, 'recipient'>> {
@@ -156,9 +196,7 @@ async function holdIt(room: Pick<Mailroom, 'table'>, found: Case, reason: HeldRe
       delivery,
       dropbox: dropbox.hash,
       receivedAt: delivery.receivedAt,
-      subject: activity.subject ?? '',
-      from: mail?.from.map(({ address }) => address).slice(0, 5) ?? [],
-      to: mail?.to.map(({ address }) => address).slice(0, 10) ?? [],
+      ...headOf(mail),
       size: raw.length,
     });
     await putFirstActivity(room.table, tenant, member, { ...activity, outcome: 'held', reason, held: held.id });
@@ -175,11 +213,24 @@ async function note(
   return { ...what, owner: ownerOf(found) };
 }
 
-/** Nobody's address, or one that was regenerated away: filed nowhere, no reply (R-13); the owner of the old one sees it. */
-async function ignoreUnknown(room: Mailroom, delivery: Delivery, tombstone: Dropbox | undefined): Promise<Omit<Settled, 'recipient'>> {
+/** Nobody's address, or one that is no longer in use: filed nowhere, no reply (R-13); who had the old one sees it. */
+async function ignoreUnknown(room: Mailroom, delivery: Delivery, old: Receiver | undefined): Promise<Omit<Settled, 'recipient'>> {
   const what = { outcome: 'ignored', reason: 'unknown-recipient' } as const;
-  if (!tombstone) return what;
-  return note(room, { delivery, dropbox: tombstone, raw: new Uint8Array() }, what);
+  if (!old) return what;
+  if (isHosted(old)) return noteRemoved(room, delivery, old);
+  return note(room, { delivery, dropbox: old, raw: new Uint8Array() }, what);
+}
+
+async function noteRemoved(
+  { table }: Mailroom,
+  { id, receivedAt, source }: Delivery,
+  old: HostedAddress,
+): Promise<Omit<Settled, 'recipient'>> {
+  const { tenant, member, account } = old;
+  const what = { outcome: 'ignored', reason: 'removed-mailbox' } as const;
+  const activity = stableId(receivedAt, id, account);
+  await putFirstActivity(table, tenant, member, { id: activity, at: receivedAt, from: source || undefined, ...what });
+  return { ...what, owner: { tenant, member, activity } };
 }
 
 /** The one entry a delivery has in its owner's activity: same id on every try and every replay. */

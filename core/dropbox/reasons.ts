@@ -7,7 +7,7 @@ const EXPLANATIONS: Record<string, string> = {
     'Your profile does not have the BCC dropbox permission. Ask an administrator to tick it on your profile, then replay this mail.',
   'sender-not-authenticated':
     'It claims to come from your address, but the checks of the sending server (SPF, DKIM, DMARC) failed. If you sent it, replay it; then ask whoever runs your mail to mend those records. If you did not, discard it.',
-  spam: 'It was taken for spam. If you sent it, replay it.',
+  spam: 'It was taken for spam. If you know it is not, replay it.',
   virus: 'A virus was found in it. It cannot be filed.',
   'member-deactivated': 'It came in after the member was deactivated. It can be replayed once the member is active again.',
   'no-permission':
@@ -18,6 +18,7 @@ const EXPLANATIONS: Record<string, string> = {
   failed: 'It could not be processed, several times in a row. We have been alerted. Replay it later.',
   'too-large': `It is larger than ${MAX_MAIL_BYTES / 1024 / 1024} MB, so only its header was fetched. It is still in your mailbox: read it there.`,
   'unknown-recipient': 'It was sent to a dropbox address that is no longer yours. Use the present address from your settings.',
+  'removed-mailbox': 'It was sent to the address of a hosted mailbox that you removed. Nobody else is given it; tell who still uses it.',
   'own-mail': 'It was sent by this product itself, which never files its own mail.',
 };
 

@@ -1,13 +1,16 @@
+import type { HostedAddress } from '../account/hosted-address.ts';
+import { hostedDeliveryOf } from '../account/hosted-delivery.ts';
+import type { SeenMail } from '../account/seen-mail-store.ts';
 import { stableId } from '../ids.ts';
 import type { Delivery } from '../message/delivery.ts';
 import { readCopy } from '../message/message-store.ts';
 import type { Listed } from '../message/raw-mail.ts';
 import type { Table } from '../table/client.ts';
-import { memberPartition, reconcileKey, sweepKey, timelineKey } from '../table/keys.ts';
+import { memberPartition, reconcileKey, seenMailKey, sweepKey, timelineKey } from '../table/keys.ts';
 import type { Activity } from './activity-store.ts';
 import type { Dropbox } from './dropbox.ts';
-import { findDropbox } from './dropbox-store.ts';
 import { deliveryOf } from './received.ts';
+import { findReceiver, isHosted } from './receiver-store.ts';
 import { sweepDayOf } from './sweep-store.ts';
 
 /** What reconciling works with. `again` hands a delivery to whoever takes mail in. */
@@ -84,10 +87,20 @@ async function lookAt(room: Reconciliation, { key, modified }: Listed): Promise<
   if (!delivery) return 'foreign';
   const [recipient] = delivery.recipients;
   if (!recipient?.endsWith(`@${room.mailDomain}`)) return key;
-  const dropbox = await findDropbox(room.table, recipient);
+  const receiver = await findReceiver(room.table, recipient);
   // Nobody's address is an outcome too, and is noted as such when the mail is taken in.
-  if (!dropbox) return heal(room, delivery);
+  if (!receiver) return heal(room, delivery);
+  return isHosted(receiver) ? lookIntoLedger(room, delivery, receiver) : lookIntoActivity(room, delivery, receiver, modified);
+}
 
+/** What came to a hosted mailbox has a line in its ledger, and an outcome there when all was done. */
+async function lookIntoLedger(room: Reconciliation, delivery: Delivery, mailbox: HostedAddress): Promise<string> {
+  const { tenant, account, seen } = hostedDeliveryOf(delivery, mailbox);
+  const line = await room.table.get<SeenMail>(seenMailKey(tenant, account, seen), { consistent: false });
+  return line?.outcome ? 'settled' : heal(room, { ...delivery, receivedAt: line?.receivedAt ?? delivery.receivedAt });
+}
+
+async function lookIntoActivity(room: Reconciliation, delivery: Delivery, dropbox: Owner, modified: string): Promise<string> {
   const entry = await entryOf(room.table, delivery, dropbox, modified);
   if (entry?.message && (await isFiled(room.table, delivery, dropbox, entry.message))) return 'settled';
   // With the time of the first try, if there was one, this is a redelivery: what it wrote is found again.

@@ -1,4 +1,4 @@
-import type { MailAccount } from '../account/account.ts';
+import type { MailAccount, Pop3Account } from '../account/account.ts';
 import { isStopped } from '../account/account-store.ts';
 import { askLastPoll, wasAsked } from '../account/active-account-store.ts';
 import { readMailSettings } from '../account/mail-settings-store.ts';
@@ -7,23 +7,25 @@ import { readAccount } from '../account/poll-store.ts';
 import { isOnce } from '../account/slot.ts';
 import { OFFBOARDING_POLL_MINUTES } from '../limits.ts';
 import { readMember } from '../member/member-store.ts';
+import { mailAccountKey } from '../table/keys.ts';
 import { isEnabledFor } from '../tenant/tenant-store.ts';
 import type { WarningCode } from './offboarding.ts';
 import type { At, Outcome } from './step.ts';
 
 /**
- * The mailbox is looked into once more before its owner is deactivated. Who has none that is read is through; and a server that is down
- * keeps nobody active: when the time is over it goes on, and says so.
+ * The mailbox is looked into once more before its owner is deactivated. Who has none that is read is through, as is who has a hosted
+ * one: nothing waits anywhere. A server that is down keeps nobody active: when the time is over it goes on, and says so.
  */
 export async function lastPoll(at: At): Promise<Outcome> {
   const asked = at.step.memo?.poll;
-  const account = asked ? await readAccount(at.room.table, at.tenant, at.run.member, asked.account) : await activeAccount(at);
   if (!asked) {
-    const reason = await whyNone(at, account);
-    if (!account || reason) return { end: 'skipped', warning: reason };
+    const active = await activeAccount(at);
+    const reason = await whyNone(at, active);
+    if (!active || active.protocol === 'hosted' || reason) return { end: 'skipped', warning: reason };
     const until = new Date(at.now.getTime() + OFFBOARDING_POLL_MINUTES * 60_000).toISOString();
-    return { goOn: { poll: { account: account.id, askedAt: at.now.toISOString(), until, filed: account.totals.filed } } };
+    return { goOn: { poll: { account: active.id, askedAt: at.now.toISOString(), until, filed: active.totals.filed } } };
   }
+  const account = await readAccount(at.room.table, at.tenant, at.run.member, asked.account);
   if (!account?.active) return { end: 'done', warning: 'no-active-mailbox' };
   const counts = { mails: Math.max(0, account.totals.filed - asked.filed) };
   if (isPolled(account, asked.askedAt)) return { end: 'done', counts };
@@ -38,20 +40,21 @@ export async function lastPoll(at: At): Promise<Outcome> {
 
 async function activeAccount({ room, tenant, run }: At): Promise<MailAccount | undefined> {
   const { active } = await readMailSettings(room.table, tenant, run.member);
-  return active === undefined ? undefined : readAccount(room.table, tenant, run.member, active);
+  return active === undefined ? undefined : room.table.get<MailAccount>(mailAccountKey(tenant, run.member, active));
 }
 
 async function whyNone({ room, tenant, viewer, run }: At, account: MailAccount | undefined): Promise<WarningCode | undefined> {
   if ((await readMember(room.table, viewer, run.member)).status === 'deactivated') return 'already-deactivated';
   if (!account) return 'no-active-mailbox';
+  if (account.protocol === 'hosted') return undefined;
   if (isStopped(account)) return 'password-refused';
   return (await isEnabledFor(room.table, tenant, run.member)) ? undefined : 'add-on-off';
 }
 
 /** Polled well since it was asked, and back at its usual place: else a further session has been left to do. */
-const isPolled = ({ lastSuccessAt, slot }: MailAccount, askedAt: string) =>
+const isPolled = ({ lastSuccessAt, slot }: Pop3Account, askedAt: string) =>
   lastSuccessAt !== undefined && lastSuccessAt >= askedAt && !isOnce(slot);
 
-function whyUnfinished({ lastError }: MailAccount, askedAt: string): WarningCode {
+function whyUnfinished({ lastError }: Pop3Account, askedAt: string): WarningCode {
   return lastError && lastError.at >= askedAt ? 'mail-server-failed' : 'poll-unfinished';
 }

@@ -6,6 +6,7 @@ import type { TenantId } from '../ids.ts';
  * | entity                          | pk                      | sk                                |
  * |---------------------------------|-------------------------|-----------------------------------|
  * | dropbox, by secret address      | A#sha256(address)       | DROPBOX                           |
+ * | hosted mailbox, by its address  | A#sha256(address)       | MAILBOX                           |
  * | confirmation of a login address | C#sha256(code)          | CONFIRMATION                      |
  * | raw mail to be swept            | X#yyyy-mm-dd            | delivery                          |
  * | account's place in the timetable| D#slot#shard            | tenant#member#account             |
@@ -74,7 +75,10 @@ export type Channel = 'dropbox' | 'mailbox';
 export type Showing = Channel | 'backup';
 const CHANNEL: Record<Showing, string> = { dropbox: 'd', mailbox: 'm', backup: 'b' };
 
-export const dropboxKey = (addressHash: string): Key => ({ pk: `A#${addressHash}`, sk: 'DROPBOX' });
+/** Whoever receives mail at an address of ours stands here. */
+export const receiverPartition = (addressHash: string) => `A#${addressHash}`;
+export const dropboxKey = (addressHash: string): Key => ({ pk: receiverPartition(addressHash), sk: 'DROPBOX' });
+export const hostedAddressKey = (addressHash: string): Key => ({ pk: receiverPartition(addressHash), sk: 'MAILBOX' });
 export const confirmationKey = (codeHash: string): Key => ({ pk: `C#${codeHash}`, sk: 'CONFIRMATION' });
 
 export const sweepPartition = (day: string) => `X#${day}`;

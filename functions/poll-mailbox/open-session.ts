@@ -1,4 +1,4 @@
-import type { MailAccount } from '../../core/account/account.ts';
+import type { Pop3Account } from '../../core/account/account.ts';
 import { openPassword } from '../../core/account/account-store.ts';
 import type { Lanes } from '../../core/account/lane.ts';
 import { Pop3Error, type Pop3Session } from '../../core/account/pop3.ts';
@@ -11,7 +11,7 @@ import { mailServers, vault } from '../connect.ts';
  * Logs in to an account's server, at an address that was looked up once and checked. So many sessions with one server at a time
  * in this process; each is given back by QUIT's answer or `destroy`. Throws a Pop3Error.
  */
-export async function openSession(account: MailAccount, hosts: Lanes, endsAt: number): Promise<Pop3Session> {
+export async function openSession(account: Pop3Account, hosts: Lanes, endsAt: number): Promise<Pop3Session> {
   const { host, port, security, userName } = account.incoming;
   const password = await openPassword(vault(), account, 'incoming');
   if (password === undefined) throw new Error('the mail account has no password');

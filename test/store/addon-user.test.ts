@@ -5,7 +5,7 @@ import {
   changeOutgoingPassword,
   createAccount,
   patchAccount,
-  readAccount,
+  readPop3Account,
   removeAccount,
 } from '../../core/account/account-store.ts';
 import { activateAccount, askPoll, makeMain } from '../../core/account/active-account-store.ts';
@@ -274,8 +274,8 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
     const state = async () => [
       await made.readMember(viewer.member),
       await readOwnSettings(table, viewer, later(1e6)),
-      await readAccount(table, viewer, account.id),
-      await readAccount(table, viewer, second.id).catch(() => 'none'),
+      await readPop3Account(table, viewer, account.id),
+      await readPop3Account(table, viewer, second.id).catch(() => 'none'),
     ];
     return { ...made, viewer, account, second, state };
   }
@@ -331,7 +331,7 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
     await changeIncomingPassword(store, viewer, account.id, 'new', later(1));
     await changeOutgoingPassword(store, viewer, account.id, { password: 'new' }, later(1));
     await askPoll(table, viewer, account.id, later(1));
-    expect(await takeLease(table, await readAccount(table, viewer, account.id), later(1), 60)).toBeDefined();
+    expect(await takeLease(table, await readPop3Account(table, viewer, account.id), later(1), 60)).toBeDefined();
     await patchDropbox(dropboxStore(table), viewer, { severalRecords: 'newest' }, later(1));
   });
 
@@ -339,7 +339,7 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
     const { boss, viewer, account } = await mikas();
     await lock(boss, viewer);
     await expect(removeAccount(table, boss, account.id, NOW)).rejects.toMatchObject({ status: 404 });
-    await expect(readAccount(table, boss, account.id)).rejects.toMatchObject({ status: 404 });
+    await expect(readPop3Account(table, boss, account.id)).rejects.toMatchObject({ status: 404 });
   });
 });
 
@@ -572,7 +572,7 @@ describe('deactivated and back', () => {
     await patchMember(table, boss, profiles, mika.member, { status: 'deactivated' }, later(1));
     expect(await readViewer(table, mika.tenant, mika.member)).toBeUndefined();
     expect(await table.get(dropboxKey(dropbox.hash))).toMatchObject({ deactivatedAt: later(1).toISOString() });
-    const stopped = await readAccount(table, mika, account.id);
+    const stopped = await readPop3Account(table, mika, account.id);
     expect([stopped.slot, stopped.active, await takeLease(table, stopped, later(1), 60)]).toEqual([undefined, true, undefined]);
     expect((await readMember(mika.member)).locked).toBeDefined();
     expect(await readAddonUser(table, boss, mika.member, later(1))).toMatchObject({
@@ -583,7 +583,7 @@ describe('deactivated and back', () => {
     });
     await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(2));
     expect(await checkToken(table, token, later(2))).toMatchObject({ member: mika.member });
-    expect((await readAccount(table, mika, account.id)).slot).toBeDefined();
+    expect((await readPop3Account(table, mika, account.id)).slot).toBeDefined();
     const { items } = await listAudit(table, boss.tenant, { limit: 50, now: later(3), since: NOW.toISOString() });
     expect(items.map(({ action }) => action)).toEqual(expect.arrayContaining(['member.deactivate', 'member.reactivate']));
   });

@@ -1,10 +1,11 @@
 import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
-import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { ingest } from '../../core/dropbox/ingest.ts';
 import { newId, sha256 } from '../../core/ids.ts';
 import { MAX_SEARCHED_MAILS } from '../../core/limits.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { type BackfillJob, backfillView } from '../../core/message/backfill.ts';
 import { type BackfillRoom, backfillMail, backfillPage, readBackfill } from '../../core/message/backfill-store.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import { readMessage } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { matcher } from '../../core/message/search-mail.ts';

@@ -51,6 +51,17 @@ describe('a backup makes mail visible again', () => {
     expect(await listThread(table, world.colleague, visible.message.thread, 10)).toMatchObject([{ subject: 'one' }]);
   });
 
+  test('BKP-3, BKP-4, R-43: mail of a hosted mailbox is backed up like that of one read over POP3', async () => {
+    const world = await begin();
+    const address = 'leaver-7k3m9q2x@in.example.com';
+    await world.hosted(address);
+    await world.received('sent here', address);
+    await world.setStatus('deactivated');
+    expect(await world.seen()).toEqual([]);
+    expect(await world.backUp()).toMatchObject({ state: 'completed', total: 1, tally: { mails: 1, entries: 1, missing: 0 } });
+    expect(await world.seen()).toEqual(['sent here']);
+  });
+
   test('BKP-6, SHR-27: what is tied to no record is not backed up, and stays out of sight', async () => {
     const world = await begin();
     await world.fetched('private matter', { from: [{ address: 'nobody@elsewhere.example', name: '' }] });

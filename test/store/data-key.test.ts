@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type DecryptCommand, GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { accountInput } from '../../core/account/account-input.ts';
-import { changeIncomingPassword, createAccount, openPassword, readAccount } from '../../core/account/account-store.ts';
+import { changeIncomingPassword, createAccount, openPassword, readPop3Account } from '../../core/account/account-store.ts';
 import { ownDropbox } from '../../core/dropbox/dropbox-store.ts';
 import { newId, newTenantId } from '../../core/ids.ts';
 import { IDEMPOTENCY_HOURS, OLD_KEY_HOURS } from '../../core/limits.ts';
@@ -63,7 +63,7 @@ async function world() {
     rotateDataKey({ ...aProcess(), addKey: (before) => addDataKey(kms, 'key', table, tenant, before, now), hasTime }, tenant, now);
   /** What a process can read of all that is sealed. */
   const opened = async (room = aProcess()) => {
-    const account = await readAccount(table, viewer, id);
+    const account = await readPop3Account(table, viewer, id);
     const passwords = [await openPassword(room.vault, account, 'incoming'), await openPassword(room.vault, account, 'outgoing')];
     return [(await ownDropbox({ ...room, mailDomain: 'in.example.com' }, viewer, NOW)).address, ...passwords];
   };
@@ -81,7 +81,7 @@ test('a rotated key seals everything anew; every process reads on, with the old 
     olderKeptUntil: LAST.toISOString(),
   });
   expect([await opened(old), await opened()]).toEqual([secrets, secrets]);
-  const account = await readAccount(table, viewer, id);
+  const account = await readPop3Account(table, viewer, id);
   expect([versionOf(account.incomingPassword), versionOf(account.outgoingPassword ?? '')]).toEqual([2, 2]);
   expect(versionOf(await aProcess().vault.seal(tenant, 'a', 'text'))).toBe(2);
 });
@@ -159,7 +159,7 @@ test('while one process rotates, others read and write without a miss', async ()
     const work = others.map(async (room, nth) => {
       for (let round = 0; rotating || round < 10; round++) {
         if (nth === 0) await changeIncomingPassword(room, viewer, id, `in ${round}`, at);
-        expect(await openPassword(room.vault, await readAccount(table, viewer, id), 'incoming')).toMatch(/^in/);
+        expect(await openPassword(room.vault, await readPop3Account(table, viewer, id), 'incoming')).toMatch(/^in/);
         const sealed = await room.vault.seal(tenant, 'cursor', `${round}`);
         for (const reader of [...others, aProcess()]) expect(await reader.vault.open(tenant, 'cursor', sealed)).toBe(`${round}`);
         seen++;
@@ -174,7 +174,7 @@ test('while one process rotates, others read and write without a miss', async ()
 
 test('while anything opens with no key, no key is dropped', async () => {
   const { tenant, viewer, id, rotate } = await world();
-  const account = await readAccount(table, viewer, id);
+  const account = await readPop3Account(table, viewer, id);
   await table.put({ ...mailAccountKey(tenant, viewer.member, id), ...account, outgoingPassword: account.incomingPassword });
   await rotate();
   expect(await rotate(LAST)).toMatchObject({ unreadable: 1, older: [1] });

@@ -2,10 +2,11 @@ import { holdMailbox, ingestMailbox } from '../../core/account/ingest-mailbox.ts
 import type { MailboxDelivery } from '../../core/account/mailbox-delivery.ts';
 import type { SeenMail } from '../../core/account/seen-mail-store.ts';
 import { listHeld, markReplaying } from '../../core/dropbox/held-store.ts';
-import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { ingest } from '../../core/dropbox/ingest.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import { sha256 } from '../../core/ids.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import { readMessage } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';

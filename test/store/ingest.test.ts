@@ -1,12 +1,13 @@
 import { listActivity } from '../../core/dropbox/activity-store.ts';
 import type { HeldReason } from '../../core/dropbox/gate.ts';
 import { discard, findHeld, listHeld, markReplaying } from '../../core/dropbox/held-store.ts';
-import { holdUnprocessed, ingest, ingestHeld, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { holdUnprocessed, ingest, ingestHeld } from '../../core/dropbox/ingest.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import { newId } from '../../core/ids.ts';
 import { MAX_ATTACHMENT_BYTES, MAX_MATCHED_ADDRESSES, MAX_THREAD_MAILS } from '../../core/limits.ts';
 import type { Delivery } from '../../core/message/delivery.ts';
 import { messageIdOf } from '../../core/message/identity.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import { putMessage } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';

@@ -1,9 +1,9 @@
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { ScanCommand } from '@aws-sdk/lib-dynamodb';
-import type { MailAccount } from '../../core/account/account.ts';
+import type { Pop3Account } from '../../core/account/account.ts';
 import { outgoingUserName } from '../../core/account/account-form.ts';
 import { accountInput } from '../../core/account/account-input.ts';
-import { accountShown, accountsShown } from '../../core/account/account-shown.ts';
+import { accountsShown, pop3AccountShown } from '../../core/account/account-shown.ts';
 import {
   changeIncomingPassword,
   changeOutgoingPassword,
@@ -12,6 +12,7 @@ import {
   patchAccount,
   readAccount,
   readMailboxes,
+  readPop3Account,
   removeAccount,
 } from '../../core/account/account-store.ts';
 import { activateAccount, askPoll, makeMain } from '../../core/account/active-account-store.ts';
@@ -92,13 +93,13 @@ const activeOnes = async (viewer: Viewer) =>
   (await readMailboxes(table, viewer)).accounts.filter(({ active }) => active).map(({ id }) => id);
 
 /** What polls write: the account as it stands after some of them. */
-async function polled(account: MailAccount, state: Partial<MailAccount>): Promise<MailAccount> {
+async function polled(account: Pop3Account, state: Partial<Pop3Account>): Promise<Pop3Account> {
   const item = { ...(await readMailAccount(account)), ...state };
   await table.put({ ...mailAccountKey(account.tenant, account.member, account.id), ...item });
   return item;
 }
-const readMailAccount = async ({ tenant, member, id }: MailAccount) =>
-  (await table.get<MailAccount>(mailAccountKey(tenant, member, id))) as MailAccount;
+const readMailAccount = async ({ tenant, member, id }: Pop3Account) =>
+  (await table.get<Pop3Account>(mailAccountKey(tenant, member, id))) as Pop3Account;
 
 /** The table, before whose next transaction something else is done first. */
 function interrupted(meanwhile: () => Promise<unknown>): Table {
@@ -124,7 +125,7 @@ describe('setting up', () => {
     const other = await createAccount(store, viewer, form({ incoming: plain, since: '2026-01-01T09:00:00+09:00' }), newId(NOW), NOW);
     expect(other.incoming).toEqual({ host: 'pop.example.org', port: 110, security: 'none', userName: 'mika' });
     expect(other.since).toBe('2026-01-01T00:00:00.000Z');
-    expect(accountShown(other, {}, NOW).warnings).toMatchObject([{ code: 'incoming-not-encrypted' }]);
+    expect(pop3AccountShown(other, {}, NOW).warnings).toMatchObject([{ code: 'incoming-not-encrypted' }]);
     expect((await readMailboxes(table, viewer)).accounts).toHaveLength(2);
   });
 
@@ -147,7 +148,7 @@ describe('setting up', () => {
     await expect(made(bare('mika@nobody.example'))).rejects.toMatchObject({ code: 'server-needed' });
     const advice = { what: { en: expect.stringContaining('iCloud') } };
     await expect(made(bare('mika@icloud.com'))).rejects.toMatchObject({ code: 'server-needed', extra: { advice } });
-    const exchange = accountShown(await add({}, { host: 'outlook.office365.com' }), {}, NOW);
+    const exchange = pop3AccountShown(await add({}, { host: 'outlook.office365.com' }), {}, NOW);
     expect(exchange.warnings).toMatchObject([{ code: 'no-password-pop' }]);
   });
 
@@ -155,7 +156,7 @@ describe('setting up', () => {
     const { add } = await world();
     const account = await add({}, { host: 'pop.gmail.com' });
     const failed = await polled(account, { lastError: { at: NOW.toISOString(), code: 'app-password-required', server: 'no' } });
-    expect(accountShown(failed, {}, NOW).lastError).toMatchObject({
+    expect(pop3AccountShown(failed, {}, NOW).lastError).toMatchObject({
       code: 'app-password-required',
       server: 'no',
       advice: {
@@ -169,7 +170,7 @@ describe('setting up', () => {
     const { add } = await world();
     const sync = { startedAt: NOW.toISOString(), found: 100, fetched: 20, filed: 10, skipped: 5, bytes: 1 };
     const syncing = await polled(await add(), { state: 'syncing', sync });
-    const estimated = (more: object) => accountShown({ ...syncing, sync: { ...sync, ...more } }, {}, later(MINUTE)).sync.estimatedEndAt;
+    const estimated = (more: object) => pop3AccountShown({ ...syncing, sync: { ...sync, ...more } }, {}, later(MINUTE)).sync.estimatedEndAt;
     expect(estimated({})).toBe(later(4 * MINUTE).toISOString());
     for (const more of [{ fetched: 0, skipped: 0 }, { doneAt: NOW.toISOString() }, { startedAt: undefined }, { found: 3 }])
       expect(estimated(more)).toBeUndefined();
@@ -290,7 +291,7 @@ describe('one is active', () => {
     expect(await dueAt(slotOf(one, { at: later(MINUTE).toISOString() }), tenant)).toEqual([one.id]);
     await makeMain(table, viewer, two.id, NOW);
     const { items } = accountsShown(await readMailboxes(table, viewer), NOW);
-    expect(items.map(({ active, main, nextPollAt }) => [active, main, nextPollAt])).toEqual([
+    expect(items.map((shown) => [shown.active, shown.main, 'nextPollAt' in shown ? shown.nextPollAt : undefined])).toEqual([
       [true, false, '2026-03-01T09:01:00.000Z'],
       [false, true, undefined],
     ]);
@@ -454,14 +455,18 @@ describe('changing', () => {
     const otherPort = await patchAccount(store, viewer, account.id, { incoming: { security: 'starttls' } }, later(3 * MINUTE));
     expect(otherPort).toMatchObject({ credentials: 2, snapshot, incoming: { port: 110, host: 'pop.example.com' } });
     expect(otherPort.slot).toBe(slotOf(account, { at: later(4 * MINUTE).toISOString() }));
-    const other = await patchAccount(store, viewer, account.id, { incoming: { userName: 'else' } }, NOW);
+    await patchAccount(store, viewer, account.id, { incoming: { userName: 'else' } }, NOW);
+    const other = await readPop3Account(table, viewer, account.id);
     expect([other.credentials, other.snapshot]).toEqual([3, undefined]);
   });
 
   test('a stored password is never sent to a server that is new to the account', async () => {
     const { viewer, store, add } = await world();
     const { id } = await add({ outgoing: { host: 'smtp.example.com', sameCredentials: true } });
-    const patch = (body: Parameters<typeof patchAccount>[3]) => patchAccount(store, viewer, id, body, NOW);
+    const patch = async (body: Parameters<typeof patchAccount>[3]) => {
+      await patchAccount(store, viewer, id, body, NOW);
+      return readPop3Account(table, viewer, id);
+    };
     const refused = { status: 422, code: 'password-needed' };
     await expect(patch({ incoming: { host: 'thief.example' } })).rejects.toMatchObject(refused);
     await expect(patch({ outgoing: { host: 'thief.example', sameCredentials: true } })).rejects.toMatchObject(refused);

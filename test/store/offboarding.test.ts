@@ -34,6 +34,19 @@ const codeOf = (work: Promise<unknown>) =>
 const states = ({ steps }: Offboarding) => STEPS.map((name) => [name, steps[name].state, steps[name].warning].filter(Boolean).join(' '));
 
 describe('a member leaves', () => {
+  test('R-43: whose mailbox is hosted here: there is nothing to poll and nothing to warn of; what was received is backed up', async () => {
+    const world = await make();
+    const address = 'leaver-7k3m9q2x@in.example.com';
+    await world.hosted(address);
+    await world.received('sent here', address);
+    const { id } = await world.offboard({ successor: world.successor.member });
+    await world.untilQuiet();
+    const run = await world.readRun(id);
+    expect(states(run)).toEqual(['lock done', 'last-poll skipped', 'deactivate done', 'back-up done', 'hand-over done']);
+    expect(run.steps['back-up'].counts).toMatchObject({ mails: 1 });
+    expect([world.polls, await world.seen()]).toEqual([[], ['sent here']]);
+  });
+
   test('LCK-2, BKP-8, R-29: locked, read, deactivated, backed up, handed over; each step once, told once', async () => {
     const world = await make();
     await world.fetched('before');

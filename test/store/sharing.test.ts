@@ -1,8 +1,9 @@
 import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
-import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { ingest } from '../../core/dropbox/ingest.ts';
 import { sha256 } from '../../core/ids.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { seriesOf } from '../../core/message/counterpart.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import type { Copy, OwnMailEntry, TimelineEntry } from '../../core/message/message.ts';
 import { putCopy, putOwnMail, putTimelineEntry } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';

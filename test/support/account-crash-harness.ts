@@ -1,4 +1,4 @@
-import type { MailAccount } from '../../core/account/account.ts';
+import type { Pop3Account } from '../../core/account/account.ts';
 import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
 import { Lane } from '../../core/account/lane.ts';
 import { noteFetched } from '../../core/account/ledger-store.ts';
@@ -7,8 +7,8 @@ import { type PollRoom, poll } from '../../core/account/poll.ts';
 import type { PollJob } from '../../core/account/poll-job.ts';
 import type { Pop3Session } from '../../core/account/pop3.ts';
 import { moveTo, nextOf, slotOf } from '../../core/account/slot.ts';
-import type { Mailroom } from '../../core/dropbox/ingest.ts';
 import { messageIdOf } from '../../core/message/identity.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { Table } from '../../core/table/client.ts';
 import { copyKey, mailAccountKey, messageKey, ownMailPartition, slotKey } from '../../core/table/keys.ts';
@@ -66,8 +66,8 @@ class Life {
   private readonly order: 'ledger-last' | 'ledger-first';
   private readonly workers: Worker[];
   private readonly renumbersAt: number;
-  private readonly plan: { deletion: MailAccount['deletion']; server: { hasTop: boolean; window: number; loginDelay: number } };
-  private tenant!: MailAccount['tenant'];
+  private readonly plan: { deletion: Pop3Account['deletion']; server: { hasTop: boolean; window: number; loginDelay: number } };
+  private tenant!: Pop3Account['tenant'];
   private now = new Date(START);
   private nextMail = 0;
   private isUnkind = true;
@@ -81,7 +81,7 @@ class Life {
     this.renumbersAt = this.random() < 0.25 ? 1 + Math.floor(this.random() * UNKIND_ROUNDS) : -1;
     const policies = [{ policy: 'leave' }, { policy: 'delete-at-once' }, { policy: 'delete-after-days', days: 1 }] as const;
     this.plan = {
-      deletion: policies[Math.floor(this.random() * 3)] as MailAccount['deletion'],
+      deletion: policies[Math.floor(this.random() * 3)] as Pop3Account['deletion'],
       server: { hasTop: this.random() < 0.8, window: this.random() < 0.5 ? 1 : 4, loginDelay: this.random() < 0.2 ? 300 : 0 },
     };
   }
@@ -112,7 +112,7 @@ class Life {
       connectFailures: 0,
       sync: { found: 0, fetched: 0, filed: 0, skipped: 0, bytes: 0 },
       totals: { filed: 0, deleted: 0 },
-    } satisfies MailAccount;
+    } satisfies Pop3Account;
     const first = { at: this.now.toISOString() };
     const key = mailAccountKey(this.tenant, MEMBER, account.id);
     await this.table.transact([{ put: { ...key, ...account, slot: slotOf(account, first) } }, ...moveTo(account, first)]);
@@ -144,8 +144,8 @@ class Life {
     if (round >= ROUNDS - CALM_ROUNDS) this.kills.length = 0;
   }
 
-  private account(): MailAccount {
-    return this.dynamo.peek(mailAccountKey(this.tenant, MEMBER, 'acc1')) as MailAccount;
+  private account(): Pop3Account {
+    return this.dynamo.peek(mailAccountKey(this.tenant, MEMBER, 'acc1')) as Pop3Account;
   }
 
   private unkind(round: number): void {

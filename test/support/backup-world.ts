@@ -5,17 +5,19 @@ import { readBackup, type StartRoom, startBackup } from '../../core/backup/backu
 import type { BackupKind } from '../../core/backup/eligibility.ts';
 import { type BackupRoom, runBackup } from '../../core/backup/run-backup.ts';
 import type { BackupScope } from '../../core/backup/scope.ts';
+import { ingest } from '../../core/dropbox/ingest.ts';
 import { newId, sha256 } from '../../core/ids.ts';
 import { patchMember } from '../../core/member/member-store.ts';
 import { builtInProfiles } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import type { ProductMail } from '../../core/outbound/send.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Table } from '../../core/table/client.ts';
-import { backupStandingKey, mailAccountKey, mailSettingsKey, memberKey } from '../../core/table/keys.ts';
-import { dropboxWorld, existing, MAIL_DOMAIN, mail, type World } from './dropbox-world.ts';
+import { backupStandingKey, hostedAddressKey, mailAccountKey, mailSettingsKey, memberKey } from '../../core/table/keys.ts';
+import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, type World } from './dropbox-world.ts';
 
 export const NINE = new Date('2026-03-02T09:00:00.000Z');
 export const TARO = 'taro@customer.example';
@@ -114,15 +116,35 @@ export class BackupWorld {
     this.files.set(rawKey, Buffer.from(subject));
     const seen = sha256(String(++this.count), subject);
     this.parsed.set(rawKey, parsed);
-    const room = {
+    const arrived = { tenant: owner.tenant, member: owner.member, account: 'acc', seen, rawKey, rawSize: subject.length, receivedAt };
+    await ingestMailbox(this.mailroom(), arrived);
+    return rawKey;
+  }
+
+  /** The leaver has a hosted mailbox in place of the other one. */
+  async hosted(address: string): Promise<void> {
+    const { tenant, member } = this.leaver;
+    await this.table.put({ ...hostedAddressKey(sha256(address)), tenant, member, account: 'acc' });
+    const item = { id: 'acc', tenant, member, name: 'Here', address, protocol: 'hosted', active: true, version: 1 };
+    await this.table.put({ ...mailAccountKey(tenant, member, 'acc'), ...item });
+  }
+
+  /** A mail from a customer that SES took for that mailbox; its raw bytes are its subject. */
+  async received(subject: string, address: string): Promise<void> {
+    const arrived = delivery([address], { source: TARO, receivedAt: this.tick().toISOString() });
+    this.files.set(arrived.rawKey, Buffer.from(subject));
+    this.parsed.set(arrived.rawKey, mail({ subject, from: [{ address: TARO, name: '' }], to: [{ address, name: '' }] }));
+    await ingest(this.mailroom(), arrived);
+  }
+
+  private mailroom(): Mailroom {
+    return {
       table: this.table,
       mailDomain: MAIL_DOMAIN,
-      readRaw: async (key: string) => this.files.get(key),
-      readMail: async (raw: Uint8Array) => [...this.parsed.values()].find((one) => one.subject === Buffer.from(raw).toString()),
+      readRaw: async (key) => this.files.get(key),
+      readMail: async (raw) => [...this.parsed.values()].find((one) => one.subject === Buffer.from(raw).toString()),
+      backfills: { send: async () => {} },
     };
-    const delivery = { tenant: owner.tenant, member: owner.member, account: 'acc', seen, rawKey, rawSize: subject.length, receivedAt };
-    await ingestMailbox(room as Parameters<typeof ingestMailbox>[0], delivery);
-    return rawKey;
   }
 
   async setStatus(status: 'active' | 'deactivated') {

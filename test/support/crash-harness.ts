@@ -1,7 +1,8 @@
 import { listActivity } from '../../core/dropbox/activity-store.ts';
-import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { ingest } from '../../core/dropbox/ingest.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
 import type { Delivery } from '../../core/message/delivery.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import { readMessage } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';

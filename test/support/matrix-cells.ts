@@ -134,6 +134,7 @@ export const cells: Record<string, Cell> = {
   downloadRaw: { thing: 'mail', seen: SEEN.leads },
   listMailAccounts: {},
   createMailAccount: { body: (n) => mailAccount(n) },
+  createHostedMailbox: { body: (n) => ({ name: `Hosted ${n}`, localPart: `hosted.${n}` }) },
   readMailAccount: { thing: 'mail account', seen: 'owner' },
   patchMailAccount: { thing: 'mail account', seen: 'owner', body: (n) => ({ name: `Renamed ${n}` }) },
   removeMailAccount: { thing: 'mail account', seen: 'owner', spends: true },

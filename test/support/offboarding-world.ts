@@ -1,4 +1,4 @@
-import type { MailAccount } from '../../core/account/account.ts';
+import type { Pop3Account } from '../../core/account/account.ts';
 import type { PollJob } from '../../core/account/poll-job.ts';
 import { tellOfLock } from '../../core/addon-user/lock-notice-store.ts';
 import { readBackup } from '../../core/backup/backup-store.ts';
@@ -100,7 +100,7 @@ export class OffboardingWorld extends BackupWorld {
   }
 
   readAccount() {
-    return this.table.get<MailAccount>(mailAccountKey(this.leaver.tenant, this.leaver.member, 'acc'));
+    return this.table.get<Pop3Account>(mailAccountKey(this.leaver.tenant, this.leaver.member, 'acc'));
   }
 
   async readLeaver(): Promise<Member> {

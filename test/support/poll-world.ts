@@ -1,4 +1,4 @@
-import type { MailAccount } from '../../core/account/account.ts';
+import type { Pop3Account } from '../../core/account/account.ts';
 import { Lane } from '../../core/account/lane.ts';
 import type { MailboxDelivery } from '../../core/account/mailbox-delivery.ts';
 import { planPolls } from '../../core/account/plan-polls-store.ts';
@@ -39,9 +39,9 @@ export class PollWorld {
     this.id = id;
   }
 
-  async begin(more: Partial<MailAccount> = {}): Promise<this> {
+  async begin(more: Partial<Pop3Account> = {}): Promise<this> {
     const at = this.now.toISOString();
-    const account: MailAccount = {
+    const account: Pop3Account = {
       id: this.id,
       tenant: asTenantId(this.tenant),
       member: this.member,
@@ -132,12 +132,12 @@ export class PollWorld {
     throw new Error('the first sync is not done within an hour');
   }
 
-  async account(): Promise<MailAccount> {
-    return (await this.table.get<MailAccount>(mailAccountKey(this.tenant, this.member, this.id))) as MailAccount;
+  async account(): Promise<Pop3Account> {
+    return (await this.table.get<Pop3Account>(mailAccountKey(this.tenant, this.member, this.id))) as Pop3Account;
   }
 
   /** As somebody else would change it: without asking. `undefined` removes. */
-  async change(more: Partial<MailAccount>): Promise<void> {
+  async change(more: Partial<Pop3Account>): Promise<void> {
     await this.table.put({ ...(await this.account()), ...mailAccountKey(this.tenant, this.member, this.id), ...more });
   }
 
@@ -154,7 +154,7 @@ export class PollWorld {
 }
 
 /** One on a table in memory, which tells its commands. */
-export async function newPollWorld(more: Partial<MailAccount> = {}): Promise<PollWorld> {
+export async function newPollWorld(more: Partial<Pop3Account> = {}): Promise<PollWorld> {
   const dynamo = new MemoryDynamo();
   const client = dynamo.newClient((when, command) => {
     if (when === 'before') (/^(Get|BatchGet|Query)/.test(command) ? world.reads : world.writes).push(command);

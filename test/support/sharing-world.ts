@@ -1,11 +1,12 @@
 import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
 import { readBackup, startBackup } from '../../core/backup/backup-store.ts';
 import { type BackupRoom, runBackup } from '../../core/backup/run-backup.ts';
-import { ingest, type Mailroom } from '../../core/dropbox/ingest.ts';
+import { ingest } from '../../core/dropbox/ingest.ts';
 import { Problem } from '../../core/errors.ts';
 import { newId, newTenantId, sha256, stableId, type TenantId } from '../../core/ids.ts';
 import { builtInProfiles, permissions } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
+import type { Mailroom } from '../../core/message/mailroom.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import type { Table } from '../../core/table/client.ts';
 import {

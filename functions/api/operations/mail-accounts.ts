@@ -4,6 +4,7 @@ import type {
   AccountInput,
   AccountPatch,
   fromAddressInput,
+  HostedMailboxInput,
   incomingPasswordInput,
   outgoingPasswordInput,
 } from '../../../core/account/account-input.ts';
@@ -21,13 +22,14 @@ import {
 } from '../../../core/account/account-store.ts';
 import { activateAccount, askPoll, makeMain } from '../../../core/account/active-account-store.ts';
 import { chooseFromAddress, listFromAddresses } from '../../../core/account/from-address-store.ts';
+import { createHostedMailbox } from '../../../core/account/hosted-mailbox-store.ts';
 import { readMailSettings } from '../../../core/account/mail-settings-store.ts';
 import { listPolls } from '../../../core/account/poll-history-store.ts';
 import type { PollJob } from '../../../core/account/poll-job.ts';
 import { slotOf } from '../../../core/account/slot.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
-import { pollsQueue, tableOf, vaultOf } from '../../connect.ts';
+import { pollsQueue, setting, tableOf, vaultOf } from '../../connect.ts';
 import { errorForLog, log } from '../../edge/log.ts';
 import type { Call, Operation, Reply } from '../call.ts';
 
@@ -36,6 +38,11 @@ export const mailAccountOperations = {
   createMailAccount: async ({ viewer, body, now }: Call<never, AccountInput>) => {
     const account = await createAccount(store(viewer), viewer, body, newId(now), now);
     return { ...(await soon(viewer, account, now)), headers: { location: `/v1/mail-accounts/${account.id}` } };
+  },
+  createHostedMailbox: async ({ viewer, body, now }: Call<never, HostedMailboxInput>) => {
+    const hosted = { table: tableOf(viewer.tenant), mailDomain: setting('MAIL_DOMAIN') };
+    const mailbox = await createHostedMailbox(hosted, viewer, body, newId(now), now);
+    return { ...(await shown(viewer, mailbox, now)), headers: { location: `/v1/mail-accounts/${mailbox.id}` } };
   },
   readMailAccount: async ({ viewer, params, now }: Call) =>
     shown(viewer, await readAccount(tableOf(viewer.tenant), viewer, params.accountId ?? ''), now),
@@ -76,7 +83,7 @@ const store = ({ tenant }: Viewer): AccountStore => ({ table: tableOf(tenant), v
 
 /** What was just changed is looked into at once; the timetable, where it stands too, would come to it within two minutes. */
 async function soon(viewer: Viewer, account: MailAccount, now: Date): Promise<Reply> {
-  if (account.slot === slotOf(account, nextMinute(now))) await send(pollOf(account));
+  if (account.slot !== undefined && account.slot === slotOf(account, nextMinute(now))) await send(pollOf(account));
   return shown(viewer, account, now);
 }
 

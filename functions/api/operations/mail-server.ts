@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import { readForm } from '../../../core/account/account-form.ts';
-import { openPassword, readAccount } from '../../../core/account/account-store.ts';
+import { openPassword, readPop3Account } from '../../../core/account/account-store.ts';
 import { discoverServers } from '../../../core/account/discover-client.ts';
 import type { trialInput } from '../../../core/account/mail-server-input.ts';
 import { PRESETS } from '../../../core/account/presets.ts';
@@ -25,7 +25,7 @@ export const mailServerOperations = {
   },
   testMailAccount: async (call: Call) => {
     const { viewer, params } = call;
-    const account = await readAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '');
+    const account = await readPop3Account(tableOf(viewer.tenant), viewer, params.accountId ?? '');
     const [incoming = '', outgoing] = await Promise.all([
       openPassword(vaultOf(viewer.tenant), account, 'incoming'),
       openPassword(vaultOf(viewer.tenant), account, 'outgoing'),

@@ -224,7 +224,7 @@ function blot(text: string): string {
   return text.replace(dropboxAddresses(), (address) => 'x'.repeat(26) + address.slice(26));
 }
 
-const isDropbox = (address: string) => address.endsWith(`@${setting('MAIL_DOMAIN')}`);
+const isDropbox = (address: string) => dropboxAddresses().exec(address)?.[0] === address;
 const withoutDropboxes = (addresses: MailAddress[]) => addresses.filter(({ address }) => !isDropbox(address));
 
 async function readable<T>(read: () => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@ import {
   accountsReturned,
   fromAddressesReturned,
   fromAddressInput,
+  hostedMailboxInput,
   incomingPasswordInput,
   outgoingPasswordInput,
   pollReturned,
@@ -55,6 +56,21 @@ export const mailAccountRoutes: Route[] = [
     problems: ['imap-not-supported', 'too-many-accounts', 'since-in-future', 'locked', ...formProblems],
   },
   {
+    method: 'POST',
+    path: '/v1/mail-accounts/hosted',
+    operation: 'createHostedMailbox',
+    tag: 'Mail accounts',
+    summary: 'Create a mailbox that is received here',
+    description:
+      'No mail server of yours is needed: mail to its address arrives by itself, like that of a mailbox read over POP3. Give the address to customers, or let your provider forward to it, such as one that no longer allows POP3 with a password; the mail by which it asks you to confirm the forwarding is then in your own list. It receives whether it is the active mailbox or not, until you remove it.',
+    who: 'add-on',
+    body: hostedMailboxInput,
+    example: { name: 'Sales', localPart: 'mika.sales' },
+    returns: accountReturned,
+    status: 201,
+    problems: ['invalid-local-part', 'reserved-local-part', 'too-many-accounts', 'sharing-not-allowed', 'changed-meanwhile', 'locked'],
+  },
+  {
     method: 'GET',
     path: '/v1/mail-accounts/{accountId}',
     operation: 'readMailAccount',
@@ -70,12 +86,12 @@ export const mailAccountRoutes: Route[] = [
     tag: 'Mail accounts',
     summary: 'Change an account',
     description:
-      'Of `incoming` only what you name is changed; `outgoing` is replaced as a whole, or taken away by null. A server that is new needs its password in the same request.',
+      'Of `incoming` only what you name is changed; `outgoing` is replaced as a whole, or taken away by null. A server that is new needs its password in the same request. Of a hosted mailbox only the name can be changed.',
     who: 'add-on',
     body: accountPatch,
     example: { name: 'Sales, old', deletion: { policy: 'leave' } },
     returns: accountReturned,
-    problems: ['changed-meanwhile', 'locked', ...formProblems],
+    problems: ['changed-meanwhile', 'hosted-mailbox', 'locked', ...formProblems],
   },
   {
     method: 'DELETE',
@@ -83,7 +99,8 @@ export const mailAccountRoutes: Route[] = [
     operation: 'removeMailAccount',
     tag: 'Mail accounts',
     summary: 'Remove an account',
-    description: 'Mail that came through it stays. When it was the active one, none is read until you activate another.',
+    description:
+      'Mail that came through it stays. When it was the active one, none is read until you activate another. The address of a hosted mailbox is dead at once, and is never given to anybody again.',
     who: 'add-on',
     returns: 'nothing',
     status: 204,
@@ -101,7 +118,7 @@ export const mailAccountRoutes: Route[] = [
     body: incomingPasswordInput,
     example: { password: 'new app password' },
     returns: accountReturned,
-    problems: ['stale', 'changed-meanwhile'],
+    problems: ['stale', 'changed-meanwhile', 'hosted-mailbox'],
   },
   {
     method: 'PUT',
@@ -115,7 +132,7 @@ export const mailAccountRoutes: Route[] = [
     body: outgoingPasswordInput,
     example: { password: 'new app password' },
     returns: accountReturned,
-    problems: ['stale', 'no-outgoing-server', 'changed-meanwhile'],
+    problems: ['stale', 'no-outgoing-server', 'changed-meanwhile', 'hosted-mailbox'],
   },
   {
     method: 'POST',
@@ -148,7 +165,7 @@ export const mailAccountRoutes: Route[] = [
     who: 'add-on',
     returns: accountReturned,
     status: 202,
-    problems: ['not-active', 'password-refused', 'too-many-requests'],
+    problems: ['not-active', 'password-refused', 'hosted-mailbox', 'too-many-requests'],
   },
   {
     method: 'GET',

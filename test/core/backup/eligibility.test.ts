@@ -37,6 +37,12 @@ test('BKP-2, BKP-3, BKP-4, R-15, R-43: allowed with POP3 or a hosted mailbox, cu
   }
 });
 
+test('BKP-4, R-43: a hosted mailbox stands at the domain that receives for the organisation, which is no other domain', () => {
+  const address = 'leaver-7k3m9q2x@mail.example.net';
+  expect(codes('backup', { ...FINE, account: { protocol: 'hosted', address } })).toEqual([]);
+  expect(codes('backup', { ...FINE, account: { protocol: 'pop3', address } })).toEqual(['domain_mismatch']);
+});
+
 test('LBK-1, LBK-2, truth table 2.4: the latest backup asks for a return, and for settings saved after it', () => {
   expect(codes('latest-backup', FINE)).toEqual(['not_reactivated']);
   expect(codes('latest-backup', { ...FINE, ...AGAIN, savedAt: undefined })).toEqual(['settings_not_saved']);
