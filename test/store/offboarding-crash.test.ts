@@ -63,12 +63,19 @@ async function schedule(seed: number): Promise<{ kills: number; isRead: boolean 
         step();
         return answer;
       };
+    // A queue may take its time: so much that the lease is over, and another worker has gone on meanwhile.
+    const slowly =
+      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        for (let waits = random() < 0.2 ? Math.floor(random() * 60) : 0; waits > 0; waits--) await moment();
+        return work(...args);
+      };
     const room = {
       ...base,
       table,
-      queue: { send: around(base.queue.send) },
-      polls: { send: around(base.polls.send) },
-      backups: { send: around(base.backups.send) },
+      queue: { send: slowly(around(base.queue.send)) },
+      polls: { send: slowly(around(base.polls.send)) },
+      backups: { send: slowly(around(base.backups.send)) },
       tell: around(base.tell),
     };
     try {
@@ -131,7 +138,7 @@ async function schedule(seed: number): Promise<{ kills: number; isRead: boolean 
   const changes = (await world.audited()).filter((line) => /\.change$/.test(line));
   expect({ seed, changes: changes.length }).toEqual({ seed, changes: RECORDS });
   const isRead = run.steps['last-poll'].warning === undefined;
-  if (isRead) expect(await world.seen()).toEqual([expect.stringMatching(/^last/), 'before']);
+  if (isRead) expect(await world.seen()).toEqual(['last', 'before']);
   expect(isRead && world.server === 'down').toBe(false);
   expect(world.told.some(({ to, subject }) => to === 'leaver@example.com' && /were locked/.test(subject))).toBe(true);
   expect(world.told.some(({ to, subject }) => to === 'admin@example.com' && /is complete/.test(subject))).toBe(true);

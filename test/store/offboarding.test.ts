@@ -65,7 +65,7 @@ describe('a member leaves', () => {
       locked: { reason: 'Leaves in March', by: world.admin.member },
     });
     expect((await world.readLeaver()).locked?.until).toBeUndefined();
-    expect(await world.seen()).toEqual(['last 0', 'before']);
+    expect(await world.seen()).toEqual(['last', 'before']);
     expect(await world.owners()).toEqual([world.successor.member, world.successor.member]);
     const audited = await world.audited();
     for (const once of [
@@ -251,7 +251,7 @@ describe('a step that fails', () => {
     await world.untilQuiet();
     const run = await world.readRun(id);
     expect([run.state, run.actor, run.startedBy]).toEqual(['completed', world.second.member, world.admin.member]);
-    expect(await world.seen()).toEqual(['last 0', 'mail']);
+    expect(await world.seen()).toEqual(['last', 'mail']);
     expect(world.told.at(-1)).toMatchObject({ to: 'second@example.com', subject: expect.stringMatching(/is complete/) });
     expect(await codeOf(world.resume(id))).toEqual(['not-failed', undefined]);
   });

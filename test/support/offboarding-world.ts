@@ -66,17 +66,18 @@ export class OffboardingWorld extends BackupWorld {
     };
   }
 
-  /** A poll as it leaves its traces: a mail filed, and the account back at its usual place. */
+  /** A poll as it leaves its traces: the one mail there is filed, the first time; and the account back at its usual place. */
   async pollMailbox(): Promise<void> {
     const account = await this.readAccount();
     if (!account?.active || account.ownerDeactivatedAt) return;
     const at = this.tick().toISOString();
     const isWell = this.server === 'well';
-    if (isWell) await this.fetched(`last ${account.totals.filed}`);
+    const brings = isWell && account.totals.filed === 0;
+    if (brings) await this.fetched('last');
     await this.table.update(mailAccountKey(this.leaver.tenant, this.leaver.member, 'acc'), {
       update: isWell ? 'SET lastSuccessAt = :at, slot = :slot, totals = :totals' : 'SET lastError = :error',
       values: isWell
-        ? { ':at': at, ':slot': 'R5#0#0', ':totals': { ...account.totals, filed: account.totals.filed + 1 } }
+        ? { ':at': at, ':slot': 'R5#0#0', ':totals': { ...account.totals, filed: 1 } }
         : { ':error': { at, code: 'unreachable' } },
     });
   }
