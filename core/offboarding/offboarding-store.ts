@@ -6,7 +6,15 @@ import { readMember } from '../member/member-store.ts';
 import { isAdministrator, type Viewer } from '../member/viewer.ts';
 import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
 import { memberKey, offboardingKey, offboardingStandingKey, runningOffboardingKey } from '../table/keys.ts';
-import { type Offboarding, type OffboardingJob, type OffboardingStanding, STEPS, type Step, type StepName } from './offboarding.ts';
+import {
+  nextStep,
+  type Offboarding,
+  type OffboardingJob,
+  type OffboardingStanding,
+  STEPS,
+  type Step,
+  type StepName,
+} from './offboarding.ts';
 import { kindOf, refusalsOf } from './preflight.ts';
 import { readOffboardingFacts } from './preflight-store.ts';
 
@@ -175,47 +183,55 @@ export async function commitStep(
   step: Step,
   now: Date,
 ): Promise<Offboarding> {
-  const at = now.toISOString();
-  const steps = { ...before.steps, [name]: step };
-  const isOpen = STEPS.some((each) => steps[each].state === 'waiting' || steps[each].state === 'running');
-  const state = step.state === 'failed' ? 'failed' : isOpen ? 'running' : 'completed';
-  const ended = state === 'running' ? {} : { finishedAt: at };
-  const leaseUntil = leaseEnd(now);
-  const isOver = step.state !== 'running';
-  const change = {
-    update: offboardingKey(tenant, before.id),
-    with: {
-      update: `SET #steps.#step = :step, #state = :state, #updatedAt = :now${state === 'running' ? ', #leaseUntil = :until REMOVE #wakeAt' : ', #finishedAt = :now REMOVE #leaseUntil, #wakeAt'}`,
-      condition: '#state = :running AND #fence = :fence',
-      names: {
-        ...STATE_NAMES,
-        '#steps': 'steps',
-        '#step': name,
-        '#updatedAt': 'updatedAt',
-        '#leaseUntil': 'leaseUntil',
-        '#wakeAt': 'wakeAt',
-        ...(state === 'running' ? {} : { '#finishedAt': 'finishedAt' }),
-      },
-      values: {
-        ':step': step,
-        ':state': state,
-        ':now': at,
-        ':running': 'running',
-        ':fence': before.fence,
-        ...(state === 'running' ? { ':until': leaseUntil } : {}),
-      },
-    },
-  };
+  const after = withStep(before, name, step, now);
+  const { state, updatedAt } = after;
+  const change = stepChange(tenant, after, name);
   const others: Write[] = [
     ...(state === 'running' ? [] : [ends(tenant, before)]),
-    ...(isOver ? [auditOf(tenant, before.actor, 'step', before, at, told(name, step))] : []),
-    ...(state === 'completed' ? [auditOf(tenant, before.actor, 'complete', before, at, {})] : []),
+    ...(step.state === 'running' ? [] : [auditOf(tenant, before.actor, 'step', before, updatedAt, told(name, step))]),
+    ...(state === 'completed' ? [auditOf(tenant, before.actor, 'complete', before, updatedAt, {})] : []),
   ];
   const lost = () => new LostLease('the off-boarding has another worker');
   // A transaction costs double: what is one write is written as one.
   if (others.length > 0) await table.transact([change, ...others], lost);
   else if (!(await table.update(change.update, change.with))) throw lost();
-  return { ...before, steps, state, ...ended, updatedAt: at, leaseUntil };
+  return after;
+}
+
+/** Failed with the step that failed, complete with the last one; while it runs the lease goes on. */
+function withStep(before: Offboarding, name: StepName, step: Step, now: Date): Offboarding {
+  const { wakeAt: _, leaseUntil: __, ...run } = { ...before, steps: { ...before.steps, [name]: step }, updatedAt: now.toISOString() };
+  if (step.state !== 'failed' && nextStep(run)) return { ...run, leaseUntil: leaseEnd(now) };
+  return { ...run, state: step.state === 'failed' ? 'failed' : 'completed', finishedAt: run.updatedAt };
+}
+
+function stepChange(tenant: TenantId, after: Offboarding, name: StepName): Extract<Write, { update: unknown }> {
+  const { id, fence, steps, state, updatedAt, leaseUntil, finishedAt } = after;
+  const [ending, remove] = finishedAt ? ['#finishedAt = :ending', '#leaseUntil, #wakeAt'] : ['#leaseUntil = :ending', '#wakeAt'];
+  const names = {
+    ...STATE_NAMES,
+    '#steps': 'steps',
+    '#step': name,
+    '#updatedAt': 'updatedAt',
+    '#leaseUntil': 'leaseUntil',
+    '#wakeAt': 'wakeAt',
+  };
+  return {
+    update: offboardingKey(tenant, id),
+    with: {
+      update: `SET #steps.#step = :step, #state = :state, #updatedAt = :now, ${ending} REMOVE ${remove}`,
+      condition: '#state = :running AND #fence = :fence',
+      names: finishedAt ? { ...names, '#finishedAt': 'finishedAt' } : names,
+      values: {
+        ':step': steps[name],
+        ':state': state,
+        ':now': updatedAt,
+        ':ending': finishedAt ?? leaseUntil,
+        ':running': 'running',
+        ':fence': fence,
+      },
+    },
+  };
 }
 
 const told = (name: StepName, { state, warning, failure, counts }: Step) => ({

@@ -1,3 +1,4 @@
+import { MAX_BACKUPS_AT_ONCE } from '../../core/limits.ts';
 import { callAws, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
 import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
@@ -232,5 +233,9 @@ describe('the rules behind it', () => {
     await until(async () => (await admin.api('GET', `/v1/backups/${items[1].backup}`)).json.state === 'completed');
     expect(await subjects(back.contact)).toEqual(['Lately']);
     expect(code(await jun.api('POST', '/v1/addon-users/latest-backup', { members }))).toBe('403 administrators-only');
+    const ticked = (count: number) => ({ members: Array.from({ length: count }, (_, i) => `nobody ${i}`) });
+    const most = await expectStatus(200, admin.api('POST', '/v1/addon-users/latest-backup', ticked(MAX_BACKUPS_AT_ONCE)));
+    expect(most.json.items).toHaveLength(MAX_BACKUPS_AT_ONCE);
+    expect(code(await admin.api('POST', '/v1/addon-users/latest-backup', ticked(MAX_BACKUPS_AT_ONCE + 1)))).toBe('422 invalid-body');
   });
 });

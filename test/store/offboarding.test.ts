@@ -11,7 +11,7 @@ import { runOffboarding } from '../../core/offboarding/run-offboarding.ts';
 import { sweepOffboardings } from '../../core/offboarding/sweep-store.ts';
 import { createRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { memberKey, runningOffboardingsPartition } from '../../core/table/keys.ts';
+import { memberKey, runningOffboardingsPartition, seenMailKey } from '../../core/table/keys.ts';
 import { startTable } from '../support/engine.ts';
 import { OffboardingWorld } from '../support/offboarding-world.ts';
 
@@ -227,6 +227,39 @@ describe('the last poll', () => {
       expect((await world.readRun(id)).steps['last-poll']).toMatchObject({ state: 'skipped', warning });
       expect(world.polls).toEqual([]);
     }
+  });
+});
+
+describe('mail that is still being filed', () => {
+  const underWay = async (world: OffboardingWorld) => {
+    await table.put({ ...seenMailKey(world.leaver.tenant, 'acc', 'under way'), receivedAt: world.tick().toISOString(), size: 1 });
+    const { id } = await world.offboard();
+    await world.untilQuiet({}, async () => (await world.readRun(id)).steps['back-up'].waits === 2);
+    expect(await world.readLeaver()).toMatchObject({ status: 'deactivated' });
+    return id;
+  };
+
+  test('is waited for before the backup is begun', async () => {
+    const world = await make();
+    const id = await underWay(world);
+    expect((await world.standing())?.running).toBeUndefined();
+    await table.update(seenMailKey(world.leaver.tenant, 'acc', 'under way'), {
+      update: 'SET outcome = :filed',
+      values: { ':filed': 'filed' },
+    });
+    await world.untilQuiet();
+    const { state, steps } = await world.readRun(id);
+    expect([state, steps['back-up'].warning]).toEqual(['completed', undefined]);
+  });
+
+  test('five minutes at most: then the backup takes what is there, and it is said', async () => {
+    const world = await make();
+    const id = await underWay(world);
+    await world.untilQuiet();
+    const { state, steps } = await world.readRun(id);
+    expect([state, steps['back-up'].warning]).toEqual(['completed', 'filing-unfinished']);
+    const took = Date.parse(steps['back-up'].endedAt ?? '') - Date.parse(steps['back-up'].startedAt ?? '');
+    expect([took >= 5 * 60_000, took < 6 * 60_000]).toEqual([true, true]);
   });
 });
 
