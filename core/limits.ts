@@ -21,6 +21,12 @@ export const FIRST_SYNC_DAYS = 30;
 /** Tests of mail servers a member may run in an hour: enough to find out a setting, too few to guess a password through us. */
 export const TRIALS_PER_HOUR = 20;
 
+/** Times a member may set servers or passwords of their accounts in an hour: each is tried at once, so it is a guess like a test. */
+export const CREDENTIALS_PER_HOUR = 60;
+
+/** Searches for the servers of an address a member may have done in an hour: each asks the name servers of a stranger's domain. */
+export const DISCOVERIES_PER_HOUR = 60;
+
 /** Seconds between two polls that a member asks for: servers lock out whoever logs in all the time. */
 export const POLL_NOW_SECONDS = 60;
 

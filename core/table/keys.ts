@@ -32,6 +32,8 @@ import type { TenantId } from '../ids.ts';
  * | held mail                       | T#t#U#member            | H#id (sorts by time)              |
  * | codes mailed lately             | T#t#U#member            | CODES                             |
  * | mail servers tried lately       | T#t#U#member            | TRIALS                            |
+ * | servers and passwords set lately| T#t#U#member            | CREDENTIALS                       |
+ * | servers looked for lately       | T#t#U#member            | DISCOVERIES                       |
  * | idempotency key                 | T#t#I#member            | sha256(key)                       |
  * | record                          | T#t#R#record            | RECORD                            |
  * | record that belongs to a record | T#t#R#parent            | C#module#record                   |
@@ -100,6 +102,8 @@ export const activityKey = (t: TenantId, member: string, id: string): Key => ({ 
 export const heldKey = (t: TenantId, member: string, id: string): Key => ({ pk: memberPartition(t, member), sk: `H#${id}` });
 export const codesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CODES' });
 export const trialsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'TRIALS' });
+export const credentialsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CREDENTIALS' });
+export const discoveriesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'DISCOVERIES' });
 
 export const mailAccountPrefix = 'X#';
 export const mailAccountKey = (t: TenantId, member: string, account: string): Key => ({

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join as path } from 'node:path';
+import { CREDENTIALS_PER_HOUR, DISCOVERIES_PER_HOUR } from '../../core/limits.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { mailAccount } from '../support/matrix-cells.ts';
 import { insideOnly } from '../support/stage.ts';
@@ -147,6 +148,34 @@ test('a password is in no answer, no table, no queue, no log and no file of the 
   expect(told.filter((answer) => answer.includes(CANARY))).toEqual([]);
   expect(filesWith(host.dir, 'mika@example.com').length).toBeGreaterThan(0);
   expect(filesWith(host.dir, CANARY)).toEqual([]);
+});
+
+test('CREDENTIALS_PER_HOUR servers and passwords are set in an hour, by one member alone: guessing them through an account is no way round', async () => {
+  const ken = await join(host, admin, 'ken@example.com');
+  const made = await ken.api('POST', '/v1/mail-accounts', mailAccount(30));
+  const url = `/v1/mail-accounts/${made.json.id}`;
+  const guesses = [
+    () => ken.api('PUT', `${url}/incoming-password`, { password: 'guess' }),
+    () => ken.api('PUT', `${url}/outgoing-password`, { password: 'guess' }),
+    () => ken.api('PATCH', url, { incoming: { password: 'guess' } }),
+  ];
+  const answers = [made];
+  // An hour may end meanwhile: then they are counted anew, once.
+  while (answers.length <= 2 * CREDENTIALS_PER_HOUR && answers.at(-1)?.status !== 429) answers.push(await guesses[answers.length % 3]!());
+  expect([CREDENTIALS_PER_HOUR, 2 * CREDENTIALS_PER_HOUR]).toContain(answers.filter(({ status }) => status < 300).length);
+  expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect((await ken.api('POST', '/v1/mail-accounts', mailAccount(31))).status).toBe(429);
+  expect((await ken.api('PATCH', url, { name: 'Renamed' })).status).toBe(200);
+  expect((await mika.api('POST', '/v1/mail-accounts', mailAccount(32))).status).toBe(201);
+});
+
+test('DISCOVERIES_PER_HOUR searches for servers an hour, one more is 429 with the time to wait', async () => {
+  const jun = await join(host, admin, 'jun@example.com');
+  const ask = () => jun.api('GET', '/v1/mail-providers/discover?address=mika@gmail.com');
+  const answers = [await ask()];
+  while (answers.length <= 2 * DISCOVERIES_PER_HOUR && answers.at(-1)?.status !== 429) answers.push(await ask());
+  expect([DISCOVERIES_PER_HOUR, 2 * DISCOVERIES_PER_HOUR]).toContain(answers.filter(({ status }) => status === 200).length);
+  expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(0);
 });
 
 /** Files below `dir` whose bytes hold a text, plain or in base64. */

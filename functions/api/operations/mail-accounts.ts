@@ -27,6 +27,7 @@ import { readMailSettings } from '../../../core/account/mail-settings-store.ts';
 import { listPolls } from '../../../core/account/poll-history-store.ts';
 import type { PollJob } from '../../../core/account/poll-job.ts';
 import { slotOf } from '../../../core/account/slot.ts';
+import { countCredentials } from '../../../core/account/trial-limit-store.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
 import { pollsQueue, setting, tableOf, vaultOf } from '../../connect.ts';
@@ -36,6 +37,7 @@ import type { Call, Operation, Reply } from '../call.ts';
 export const mailAccountOperations = {
   listMailAccounts: async ({ viewer, now }: Call) => ({ body: accountsShown(await readMailboxes(tableOf(viewer.tenant), viewer), now) }),
   createMailAccount: async ({ viewer, body, now }: Call<never, AccountInput>) => {
+    await countCredentials(tableOf(viewer.tenant), viewer, now);
     const account = await createAccount(store(viewer), viewer, body, newId(now), now);
     return { ...(await soon(viewer, account, now)), headers: { location: `/v1/mail-accounts/${account.id}` } };
   },
@@ -46,17 +48,23 @@ export const mailAccountOperations = {
   },
   readMailAccount: async ({ viewer, params, now }: Call) =>
     shown(viewer, await readAccount(tableOf(viewer.tenant), viewer, params.accountId ?? ''), now),
-  patchMailAccount: async ({ viewer, params, body, now, ifMatch }: Call<never, AccountPatch>) =>
-    soon(viewer, await patchAccount(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
+  patchMailAccount: async ({ viewer, params, body, now, ifMatch }: Call<never, AccountPatch>) => {
+    if (body.incoming || body.outgoing) await countCredentials(tableOf(viewer.tenant), viewer, now);
+    return soon(viewer, await patchAccount(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now);
+  },
   removeMailAccount: async ({ viewer, params, now, ifMatch }: Call) => {
     await removeAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now, ifMatch);
     await send({ forget: { tenant: viewer.tenant, account: params.accountId ?? '' } });
     return {};
   },
-  changeIncomingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof incomingPasswordInput>>) =>
-    soon(viewer, await changeIncomingPassword(store(viewer), viewer, params.accountId ?? '', body.password, now, ifMatch), now),
-  changeOutgoingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof outgoingPasswordInput>>) =>
-    shown(viewer, await changeOutgoingPassword(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now),
+  changeIncomingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof incomingPasswordInput>>) => {
+    await countCredentials(tableOf(viewer.tenant), viewer, now);
+    return soon(viewer, await changeIncomingPassword(store(viewer), viewer, params.accountId ?? '', body.password, now, ifMatch), now);
+  },
+  changeOutgoingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof outgoingPasswordInput>>) => {
+    await countCredentials(tableOf(viewer.tenant), viewer, now);
+    return shown(viewer, await changeOutgoingPassword(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now);
+  },
   activateMailAccount: async ({ viewer, params, now }: Call) =>
     soon(viewer, await activateAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now), now),
   makeMailAccountMain: async ({ viewer, params, now }: Call) =>

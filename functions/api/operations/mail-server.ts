@@ -5,7 +5,7 @@ import { discoverServers } from '../../../core/account/discover-client.ts';
 import type { trialInput } from '../../../core/account/mail-server-input.ts';
 import { PRESETS } from '../../../core/account/presets.ts';
 import { type TrialInput, trialOf, tryServers } from '../../../core/account/trial.ts';
-import { countTrial } from '../../../core/account/trial-limit-store.ts';
+import { countDiscovery, countTrial } from '../../../core/account/trial-limit-store.ts';
 import { invalid } from '../../../core/errors.ts';
 import { normaliseAddress } from '../../../core/message/address.ts';
 import { mailServers, tableOf, vaultOf } from '../../connect.ts';
@@ -13,9 +13,10 @@ import type { Call, Operation } from '../call.ts';
 
 export const mailServerOperations = {
   listMailProviders: async () => ({ body: { items: PRESETS } }),
-  discoverMailServers: async ({ query }: Call<{ address: string }>) => {
+  discoverMailServers: async ({ viewer, query, now }: Call<{ address: string }>) => {
     const address = normaliseAddress(query.address);
     if (!address) throw invalid('invalid-address', 'Give the address of the mailbox, such as mika@example.com.');
+    await countDiscovery(tableOf(viewer.tenant), viewer, now);
     return { body: await discoverServers(address) };
   },
   testMailServers: async (call: Call<never, z.output<typeof trialInput>>) => {

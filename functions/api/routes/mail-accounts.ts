@@ -53,7 +53,7 @@ export const mailAccountRoutes: Route[] = [
     },
     returns: accountReturned,
     status: 201,
-    problems: ['imap-not-supported', 'too-many-accounts', 'since-in-future', 'locked', ...formProblems],
+    problems: ['imap-not-supported', 'too-many-requests', 'too-many-accounts', 'since-in-future', 'locked', ...formProblems],
   },
   {
     method: 'POST',
@@ -91,7 +91,7 @@ export const mailAccountRoutes: Route[] = [
     body: accountPatch,
     example: { name: 'Sales, old', deletion: { policy: 'leave' } },
     returns: accountReturned,
-    problems: ['changed-meanwhile', 'hosted-mailbox', 'locked', ...formProblems],
+    problems: ['changed-meanwhile', 'hosted-mailbox', 'too-many-requests', 'locked', ...formProblems],
   },
   {
     method: 'DELETE',
@@ -118,7 +118,7 @@ export const mailAccountRoutes: Route[] = [
     body: incomingPasswordInput,
     example: { password: 'new app password' },
     returns: accountReturned,
-    problems: ['stale', 'changed-meanwhile', 'hosted-mailbox'],
+    problems: ['stale', 'changed-meanwhile', 'hosted-mailbox', 'too-many-requests'],
   },
   {
     method: 'PUT',
@@ -132,7 +132,7 @@ export const mailAccountRoutes: Route[] = [
     body: outgoingPasswordInput,
     example: { password: 'new app password' },
     returns: accountReturned,
-    problems: ['stale', 'no-outgoing-server', 'changed-meanwhile', 'hosted-mailbox'],
+    problems: ['stale', 'no-outgoing-server', 'changed-meanwhile', 'hosted-mailbox', 'too-many-requests'],
   },
   {
     method: 'POST',

@@ -22,11 +22,11 @@ export const mailServerRoutes: Route[] = [
     tag: 'Mail accounts',
     summary: 'The servers of an address, as far as they can be found out',
     description:
-      'By the provider, else by the DNS records of the domain (MX; SRV as in RFC 6186 and RFC 8314), else a guess. Test before you create.',
+      'By the provider, else by the DNS records of the domain (MX; SRV as in RFC 6186 and RFC 8314), else a guess. Test before you create. At most sixty searches an hour.',
     who: 'add-on',
     query: discoverQuery,
     returns: discoveryReturned,
-    problems: ['invalid-address'],
+    problems: ['invalid-address', 'too-many-requests'],
   },
   {
     method: 'POST',
