@@ -69,7 +69,6 @@ function optionsFor(outdir: string, rows: Rows) {
     format: 'esm',
     mainFields: ['module', 'main'],
     minify: true,
-    keepNames: true,
     sourcemap: 'linked',
     sourcesContent: false,
     charset: 'utf8',
