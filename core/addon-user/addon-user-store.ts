@@ -16,7 +16,7 @@ import type { AddonUserFilter, AddonUserRow } from './addon-user.ts';
 import { backupDetails } from './backup-details.ts';
 import { keptUntil } from './hidden-mail.ts';
 import { lockOf } from './lock.ts';
-import { lockShown } from './lock-guard-store.ts';
+import { holdShown, lockShown } from './lock-guard-store.ts';
 
 /** A member with what is known of their use of the add-on. `account` is there while the mailbox of the settings is. */
 export type AddonUser = { member: Member; settings: MailSettings; account?: MailAccount; standing?: BackupStanding };
@@ -136,7 +136,7 @@ function fits({ member, settings, account }: AddonUser, { q }: AddonUserFilter):
 }
 
 async function rowsOf(table: Table, viewer: Viewer, users: AddonUser[], now: Date): Promise<AddonUserRow[]> {
-  const lockers = [...new Set(users.flatMap(({ member }) => lockOf(member, now)?.by ?? []))];
+  const lockers = [...new Set(users.flatMap(({ member }) => [lockOf(member, now)?.by ?? [], member.hold?.by ?? []].flat()))];
   const known = lockers.length > 0 ? await table.getMany<Member>(lockers.map((id) => memberKey(viewer.tenant, id))) : [];
   const names = new Map(known.flatMap((member) => (member ? [[member.id, member.name]] : [])));
   return users.map((user) => rowOf(viewer, user, names, now));
@@ -145,7 +145,7 @@ async function rowsOf(table: Table, viewer: Viewer, users: AddonUser[], now: Dat
 function rowOf(viewer: Viewer, user: AddonUser, names: Map<string, string>, now: Date): AddonUserRow {
   const { organisation } = viewer;
   const { member, settings, account, standing } = user;
-  const { id, name, email, profile, status, deactivatedAt, reactivatedAt, sharing } = member;
+  const { id, name, email, profile, status, deactivatedAt, reactivatedAt, sharing, hold } = member;
   const lock = lockOf(member, now);
   return {
     id,
@@ -161,6 +161,7 @@ function rowOf(viewer: Viewer, user: AddonUser, names: Map<string, string>, now:
       : settings.lastMailbox && { ...settings.lastMailbox, state: 'removed' },
     sharing: { chosen: sharing?.type, inForce: underPolicy(sharing, organisation.mailPolicy).type },
     locked: lock && lockShown(lock, names.get(lock.by)),
+    hold: hold && holdShown(hold, names.get(hold.by)),
     savedAt: settings.savedAt,
     settingsSavedSince: savedSince(member, settings),
     backup: standing && backupDetails(factsOf(viewer, member, { account, standing, savedAt: settings.savedAt }), standing),

@@ -12,6 +12,8 @@ export const lockInput = z.strictObject({
 
 export const unlockInput = z.strictObject({ reason: z.string().trim().min(1).max(500).optional() });
 
+export const holdInput = z.strictObject({ reason: z.string().trim().min(1).max(500).meta({ description: 'Administrators see it' }) });
+
 const status = z.enum(['active', 'deactivated']);
 
 /** Which rows of the list are wanted; each narrows. */
@@ -35,6 +37,8 @@ export const lockReturned = z.object({
   reason: z.string(),
   until: z.string().optional(),
 });
+
+const holdReturned = z.object({ by: z.object({ id: z.string(), name: z.string() }), since: z.string(), reason: z.string() });
 
 const backupOffer = z.object({ eligible: z.boolean(), reasons: z.array(refusalReturned) });
 const backupDetailsReturned = z.object({
@@ -90,6 +94,7 @@ export const addonUserReturned = z.object({
     inForce: sharingType.meta({ description: 'What it comes to under the policy of the organisation' }),
   }),
   locked: lockReturned.optional(),
+  hold: holdReturned.optional().meta({ description: 'Their mail is on hold: nothing of it is deleted' }),
   savedAt: z.string().optional().meta({ description: 'When the member last saved their mail settings' }),
   settingsSavedSince: z.boolean().optional().meta({
     description: 'Of a member who was reactivated: whether they have saved their mail settings since (a latest backup asks for it)',

@@ -48,7 +48,8 @@ export async function warnOfHiddenMail(post: Post, now: Date): Promise<{ looked:
   return counts;
 }
 
-async function* everybody(table: Table): AsyncGenerator<HiddenMail> {
+/** All deactivated members of all organisations, one organisation's together. */
+export async function* everybody(table: Table): AsyncGenerator<HiddenMail> {
   let after: string | undefined;
   for (;;) {
     const { items, more } = await table.page<HiddenMail & { sk: string }>({ pk: hiddenMailPartition, after, limit: CHUNK });
@@ -81,7 +82,7 @@ async function warnOrganisation({ table, tell }: Post, group: HiddenMail[], now:
 /** The member, if they have mail that is hidden and that nothing holds. */
 async function readHeld(table: Table, { tenant, member: id, deactivatedAt }: HiddenMail, now: Date): Promise<Member | undefined> {
   const member = await table.get<Member>(memberKey(tenant, id));
-  if (member?.deactivatedAt !== deactivatedAt || lockOf(member, now)) return undefined;
+  if (member?.deactivatedAt !== deactivatedAt || lockOf(member, now) || member.hold) return undefined;
   const standing = await table.get<BackupStanding>(backupStandingKey(tenant, id));
   // What they received between two times away, the latest backup alone takes in.
   const isBackedUp = standing?.backedUpAt !== undefined && standing.backedUpAt > deactivatedAt;
@@ -89,7 +90,7 @@ async function readHeld(table: Table, { tenant, member: id, deactivatedAt }: Hid
   return usesAddOn(member, await readMailSettings(table, tenant, id)) ? member : undefined;
 }
 
-async function readAdministrators(table: Table, tenant: TenantId): Promise<Member[]> {
+export async function readAdministrators(table: Table, tenant: TenantId): Promise<Member[]> {
   const members = await table.all<Member>({ pk: membersPartition(tenant) });
   return members.filter(({ profile, status, confirmed }) => profile === ADMINISTRATOR && status === 'active' && confirmed);
 }

@@ -3,7 +3,7 @@ import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Table } from '../table/client.ts';
 import { memberKey } from '../table/keys.ts';
-import { type Lock, lockOf } from './lock.ts';
+import { type Hold, type Lock, lockOf } from './lock.ts';
 
 /** A lock as people are shown it. */
 export type LockShown = { by: { id: string; name: string }; since: string; reason: string; until?: string };
@@ -37,9 +37,6 @@ export async function showLock(table: Table, viewer: Viewer, lock: Lock): Promis
   return lockShown(lock, by?.name);
 }
 
-export const lockShown = ({ by, at, reason, until }: Lock, name = 'a former administrator'): LockShown => ({
-  by: { id: by, name },
-  since: at,
-  reason,
-  until,
-});
+export const lockShown = (lock: Lock, name?: string): LockShown => ({ ...holdShown(lock, name), until: lock.until });
+
+export const holdShown = ({ by, at, reason }: Hold, name = 'a former administrator') => ({ by: { id: by, name }, since: at, reason });

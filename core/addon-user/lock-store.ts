@@ -21,7 +21,7 @@ const TRIES = 5;
 type Organisation = Tenant & { administrators: number };
 /** A condition with what it names. */
 type Guard = Expression & { condition: string };
-type Situation = { target: Member; organisation: Organisation; isSelf: boolean };
+export type Situation = { target: Member; organisation: Organisation; isSelf: boolean };
 
 /**
  * Locks a member's mail settings (LCK-1): truth table 2.2, judged afresh (R-26) and once more by the transaction, so that it holds
@@ -103,7 +103,7 @@ export async function unlockMember(
   });
 }
 
-async function readSituation(table: Table, viewer: Viewer, id: string): Promise<Situation> {
+export async function readSituation(table: Table, viewer: Viewer, id: string): Promise<Situation> {
   if (!ID.test(id)) throw notFound('member');
   const keys = [memberKey(viewer.tenant, id), memberKey(viewer.tenant, viewer.member), tenantKey(viewer.tenant)];
   const [target, actor, organisation] = (await table.getMany<object>(keys)) as [Member?, Member?, Organisation?];
@@ -132,14 +132,14 @@ const isAdministratorStill = {
   values: { ':active': 'active', ':administrator': ADMINISTRATOR },
 };
 
-const actorIfSelf = ({ isSelf }: Situation) => (isSelf ? isAdministratorStill : undefined);
+export const actorIfSelf = ({ isSelf }: Situation) => (isSelf ? isAdministratorStill : undefined);
 
 /** An administrator who is deactivated or demoted in the same moment locks nobody. */
-const actorUnlessSelf = ({ tenant, member }: Viewer, { isSelf }: Situation): Write[] =>
+export const actorUnlessSelf = ({ tenant, member }: Viewer, { isSelf }: Situation): Write[] =>
   isSelf ? [] : [{ check: memberKey(tenant, member), ...isAdministratorStill }];
 
 /** Several conditions on one item as one. */
-function merged(...parts: (Guard | { values: Record<string, unknown> } | undefined)[]) {
+export function merged(...parts: (Guard | { values: Record<string, unknown> } | undefined)[]) {
   return {
     condition: parts.flatMap((part) => (part && 'condition' in part ? part.condition : [])).join(' AND '),
     names: Object.assign({}, ...parts.map((part) => (part && 'names' in part ? part.names : {}))) as Record<string, string>,
@@ -155,7 +155,7 @@ function readExpiry(expiresAt: string | undefined, now: Date): string | undefine
 }
 
 /** What a transaction refused is read again and judged anew. */
-async function afresh<T>(attempt: () => Promise<T>): Promise<T> {
+export async function afresh<T>(attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
@@ -166,7 +166,7 @@ async function afresh<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-const lockAudit = (
+export const lockAudit = (
   viewer: { tenant: TenantId; member: string },
   verb: string,
   id: string,

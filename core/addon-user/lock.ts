@@ -12,6 +12,9 @@ export type Lock = {
   until?: string;
 };
 
+/** Why the mail of a member is kept whatever else would have it deleted: a legal hold, until an administrator ends it. On the member's item. */
+export type Hold = { by: string; at: string; reason: string };
+
 type Lockable = { locked?: Lock };
 
 /** The lock that holds at `now`: one that has run out counts as none, everywhere. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { Lock } from '../addon-user/lock.ts';
+import type { Hold, Lock } from '../addon-user/lock.ts';
 import type { Sharing } from '../sharing/sharing.ts';
 
 /**
@@ -30,6 +30,8 @@ export type Member = {
   sharing?: Sharing;
   /** Keeps them from changing their mail settings (LCK-1); go by `lockOf`, which knows when it has run out. */
   locked?: Lock;
+  /** Nothing of their mail is deleted while it is there. */
+  hold?: Hold;
   version: number;
 };
 

@@ -109,6 +109,25 @@ describe('truth table 2.2, tried with requests', () => {
   });
 });
 
+test('R-29: a hold is placed and released by administrators, shown in the list and the download, and refused to members', async () => {
+  const path = `/v1/addon-users/${ken.id}/hold`;
+  const held = async () => (await listed('?q=ken@example.com'))[0].hold;
+  expect(code(await admin.api('DELETE', path))).toBe('409 not-on-hold');
+  for (const by of [mika, ken]) {
+    expect(code(await by.api('PUT', path, { reason: 'Mine' }))).toBe('403 administrators-only');
+    expect(code(await by.api('DELETE', path))).toBe('403 administrators-only');
+  }
+  expect(code(await admin.api('PUT', path, { reason: '' }))).toBe('422 invalid-body');
+  expect(await held()).toBeUndefined();
+  const { json } = await expectStatus(200, admin.api('PUT', path, { reason: 'Lawsuit of March' }));
+  expect(json.hold).toMatchObject({ by: { id: admin.id, name: 'Admin' }, reason: 'Lawsuit of March' });
+  expect(await held()).toEqual(json.hold);
+  expect((await second.api('GET', '/v1/addon-users.csv')).text).toContain('Lawsuit of March');
+  expect((await expectStatus(200, second.api('DELETE', path))).json).not.toHaveProperty('hold');
+  const actions = (await admin.api('GET', '/v1/audit')).json.items.map(({ action }: { action: string }) => action);
+  expect(actions.filter((action: string) => action.endsWith('hold'))).toEqual(['addon-user.release-hold', 'addon-user.hold']);
+});
+
 describe('one member leaves', () => {
   test('LCK-1, R-27: locked, they are told by mail, refused with 423 and the reason; passwords and polls still work', async () => {
     await expectStatus(200, lock(admin, mika, { reason: 'Leaves in March', expiresAt: '2030-04-01T00:00:00+09:00' }));

@@ -26,6 +26,7 @@ export type Thing =
   | 'import'
   | 'mail account'
   | 'add-on user'
+  | 'held add-on user'
   | 'locked add-on user'
   | 'leaver'
   | 'backup'
@@ -156,6 +157,8 @@ export const cells: Record<string, Cell> = {
   downloadAddonUsers: {},
   readAddonUser: { thing: 'add-on user', seen: 'tenant' },
   lockAddonUser: { thing: 'add-on user', seen: 'tenant', body: () => ({ reason: 'Leaves soon' }), spends: true },
+  holdAddonUserMail: { thing: 'add-on user', seen: 'tenant', body: () => ({ reason: 'Lawsuit' }), spends: true },
+  releaseAddonUserMail: { thing: 'held add-on user', seen: 'tenant', spends: true },
   unlockAddonUser: { thing: 'locked add-on user', seen: 'tenant', body: () => ({}), spends: true },
   // Of one member one backup runs at a time: each needs a member of its own.
   startBackup: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'shared' }), spends: true },

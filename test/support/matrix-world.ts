@@ -225,6 +225,11 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
       return id;
     },
     'add-on user': addonUser,
+    'held add-on user': async (owner) => {
+      const id = await addonUser(owner);
+      await expectStatus(200, administratorOf(owner).api('PUT', `/v1/addon-users/${id}/hold`, { reason: canaryOf(owner) }));
+      return id;
+    },
     'locked add-on user': async (owner) => {
       const id = await addonUser(owner);
       await expectStatus(200, administratorOf(owner).api('POST', `/v1/addon-users/${id}/lock`, { reason: canaryOf(owner) }));

@@ -1,7 +1,8 @@
 import type * as z from 'zod';
-import type { AddonUserFilter, lockInput, unlockInput } from '../../../core/addon-user/addon-user.ts';
+import type { AddonUserFilter, holdInput, lockInput, unlockInput } from '../../../core/addon-user/addon-user.ts';
 import { addonUsersCsv } from '../../../core/addon-user/addon-user-csv.ts';
 import { allAddonUsers, listAddonUsers, readAddonUser, showAddonUser } from '../../../core/addon-user/addon-user-store.ts';
+import { placeHold, releaseHold } from '../../../core/addon-user/hold-store.ts';
 import type { LockNotice } from '../../../core/addon-user/lock-notice-store.ts';
 import { lockMember, unlockMember } from '../../../core/addon-user/lock-store.ts';
 import { contentDisposition } from '../../../core/message/raw-mail.ts';
@@ -31,6 +32,14 @@ export const addonUserOperations = {
     const { member } = await unlockMember(tableOf(viewer.tenant), viewer, params.memberId ?? '', body, now);
     const { reason } = body;
     await tell({ tenant: viewer.tenant, member: member.id, what: 'unlocked', at: now.toISOString(), by: viewer.member, reason });
+    return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
+  },
+  holdAddonUserMail: async ({ viewer, params, body, now }: Call<never, z.output<typeof holdInput>>) => {
+    const member = await placeHold(tableOf(viewer.tenant), viewer, params.memberId ?? '', body, now);
+    return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
+  },
+  releaseAddonUserMail: async ({ viewer, params, now }: Call) => {
+    const member = await releaseHold(tableOf(viewer.tenant), viewer, params.memberId ?? '', now);
     return { body: await showAddonUser(tableOf(viewer.tenant), viewer, member, now) };
   },
 } satisfies Record<string, Operation>;

@@ -1,4 +1,4 @@
-import { addonUserFilter, addonUserReturned, lockInput, unlockInput } from '../../../core/addon-user/addon-user.ts';
+import { addonUserFilter, addonUserReturned, holdInput, lockInput, unlockInput } from '../../../core/addon-user/addon-user.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
 
@@ -67,5 +67,30 @@ export const addonUserRoutes: Route[] = [
     example: { reason: 'Stays after all' },
     returns: addonUserReturned,
     problems: ['own-lock', 'not-locked', 'changed-meanwhile'],
+  },
+  {
+    method: 'PUT',
+    path: '/v1/addon-users/{memberId}/hold',
+    operation: 'holdAddonUserMail',
+    tag,
+    summary: "Put a member's mail on hold",
+    description:
+      'A legal hold: until you release it nothing of their mail is deleted when its days are over, and a deletion that is under way stops. Mail that was deleted before is gone.',
+    who,
+    body: holdInput,
+    example: { reason: 'Lawsuit of March' },
+    returns: addonUserReturned,
+    problems: ['changed-meanwhile'],
+  },
+  {
+    method: 'DELETE',
+    path: '/v1/addon-users/{memberId}/hold',
+    operation: 'releaseAddonUserMail',
+    tag,
+    summary: "Release a member's mail from its hold",
+    description: 'Hidden mail whose days are over is deleted a week after administrators were told of it, not before.',
+    who,
+    returns: addonUserReturned,
+    problems: ['not-on-hold', 'changed-meanwhile'],
   },
 ];
