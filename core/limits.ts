@@ -166,6 +166,20 @@ export const MAX_HIDDEN_MAIL_DAYS = 3650;
 /** Days before that time is over when administrators are told: enough for a backup after a week's leave. */
 export const HIDDEN_MAIL_NOTICE_DAYS = 7;
 
+/** Mails of one page of a deletion, records gone through at once for dropbox mail, and what deleted copies leave looked at at once. */
+export const DELETION_PAGE_MAILS = 100;
+export const DELETION_PAGE_RECORDS = 100;
+export const REMAINS_PAGE = 50;
+
+/** Seconds in which a worker of deletions may begin pages before it hands on. */
+export const DELETION_SECONDS = 60;
+
+/**
+ * Hours between a mail's last copy and its message and bytes: whoever began to file the same mail before the mark was set has filed
+ * it by then, for a try ends with its function, after a minute.
+ */
+export const REMAINS_HOURS = 24;
+
 /** Members looked at for one page of add-on users, and lines of their download: each hundred members cost three reads. */
 export const MAX_ADDON_USERS_LOOKED_AT = 2000;
 export const MAX_ADDON_USER_LINES = 5000;

@@ -31,6 +31,7 @@ export const inboundQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameO
 export const pollsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('polls')));
 export const backfillsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backfills')));
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
+export const deletionsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('deletions')));
 export const backupsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backups')));
 export const offboardingsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('offboardings')));
 

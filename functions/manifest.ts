@@ -36,6 +36,8 @@ export const resources = {
   backups: { kind: 'queue', visibility: 1080, maxReceives: 5, promise: 900 },
   /** Members who leave, step by step; and members who are to be told of a lock. Looked after like backups. */
   offboardings: { kind: 'queue', visibility: 720, maxReceives: 5, promise: 300 },
+  /** Hidden mail whose days are over. A word that is lost is said again the next day (`begin-deletions`). */
+  deletions: { kind: 'queue', visibility: 1080, maxReceives: 5, promise: 3600 },
   /** SES tells it of each mail stored under `raw/`: an S3 event alone would lose the envelope, and with it the dropbox address. */
   arrivals: { kind: 'topic', queue: 'inbound' },
 } as const satisfies Record<string, Resource>;
@@ -303,6 +305,37 @@ export const functions = {
       { on: 'offboardings', actions: ['SendMessage'] },
     ],
   },
+  'begin-deletions': {
+    entry: 'functions/begin-deletions/handler.ts',
+    trigger: { kind: 'schedule', every: '1 days' },
+    timeout: 300,
+    memory: 512,
+    uses: [
+      { on: 'table', actions: ['Query', 'PutItem', 'UpdateItem', 'ConditionCheckItem'], prefixes: ['D#*'] },
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
+      { on: 'deletions', actions: ['SendMessage'] },
+    ],
+  },
+  'delete-hidden-mail': {
+    entry: 'functions/delete-hidden-mail/handler.ts',
+    trigger: { kind: 'queue', queue: 'deletions', batchSize: 1, maxConcurrency: 2 },
+    timeout: 180,
+    memory: 512,
+    uses: [
+      {
+        on: 'table',
+        actions: ['GetItem', 'BatchGetItem', 'Query', 'PutItem', 'UpdateItem', 'DeleteItem', 'ConditionCheckItem'],
+        prefixes: ['T#*'],
+      },
+      { on: 'table', actions: ['DeleteItem'], prefixes: ['D#*'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*'] },
+      { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*', 't/*'] },
+      { on: 'mail', actions: ['ListBucket'], prefixes: ['t/*'] },
+      { on: 'deletions', actions: ['SendMessage'] },
+      { on: 'polls', actions: ['SendMessage'] },
+    ],
+    sendsMail: true,
+  },
   'create-tenant': {
     entry: 'functions/create-tenant/handler.ts',
     trigger: { kind: 'operator' },
@@ -341,6 +374,7 @@ export const environmentNames = {
   backfills: 'BACKFILLS_QUEUE_URL',
   backups: 'BACKUPS_QUEUE_URL',
   offboardings: 'OFFBOARDINGS_QUEUE_URL',
+  deletions: 'DELETIONS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',
 } as const satisfies Record<ResourceName, string>;
 

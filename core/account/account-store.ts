@@ -198,21 +198,28 @@ export async function removeAccount(table: Table, viewer: Viewer, id: string, no
     await requireUnlocked(table, viewer, now);
     const { settings } = await readMailboxes(table, viewer);
     const account = requireVersion(await readAccount(table, viewer, id), ifMatch);
-    const { tenant, member } = viewer;
     await table.transact([
-      settingsChange(tenant, member, settings, {
-        ...(settings.active === id ? { active: undefined } : {}),
-        ...(settings.main === id ? { main: undefined } : {}),
-        lastMailbox: { id, address: account.address, protocol: account.protocol },
-      }),
-      { delete: mailAccountKey(tenant, member, id), ...asRead(account) },
-      ...moveTo(account, undefined),
-      ...(account.protocol === 'hosted' ? [retire(account, now)] : []),
+      ...accountRemoval(settings, account, now),
       maySetMail(viewer, now),
       accountAudit(viewer, now, 'remove', id, { before: settingsOf(account) }),
     ]);
   });
 }
+
+/** The writes that remove an account as it was read, from the settings and the timetable as well; the address of a hosted one is nobody's then. */
+export const accountRemoval = (settings: MailSettings, account: MailAccount, now: Date): Write[] => {
+  const { tenant, member, id, address, protocol } = account;
+  return [
+    settingsChange(tenant, member, settings, {
+      ...(settings.active === id ? { active: undefined } : {}),
+      ...(settings.main === id ? { main: undefined } : {}),
+      lastMailbox: { id, address, protocol },
+    }),
+    { delete: mailAccountKey(tenant, member, id), ...asRead(account) },
+    ...moveTo(account, undefined),
+    ...(account.protocol === 'hosted' ? [retire(account, now)] : []),
+  ];
+};
 
 /** The password of an account's server; undefined when there is none, as with an outgoing server that has the incoming one's. */
 export async function openPassword(vault: Vault, account: Pop3Account, side: 'incoming' | 'outgoing'): Promise<string | undefined> {
@@ -270,7 +277,13 @@ function asRead({ version, active, slot }: MailAccount, { moves } = { moves: tru
   };
 }
 
-export const accountAudit = (viewer: Viewer, now: Date, verb: string, account: string, what: { before?: unknown; after?: unknown } = {}) =>
+export const accountAudit = (
+  viewer: Pick<Viewer, 'tenant' | 'member'>,
+  now: Date,
+  verb: string,
+  account: string,
+  what: { before?: unknown; after?: unknown } = {},
+) =>
   auditEntry(viewer.tenant, {
     at: now.toISOString(),
     actor: viewer.member,
@@ -371,7 +384,7 @@ function retire({ address }: HostedMailbox, now: Date): Write {
   return { update: hostedAddressKey(sha256(address)), with: stone };
 }
 
-const settingsOf = (account: AccountForm | MailAccount) => {
+export const settingsOf = (account: AccountForm | MailAccount) => {
   const { name, address } = account;
   return 'incoming' in account
     ? { name, address, incoming: account.incoming, outgoing: account.outgoing, deletion: account.deletion }

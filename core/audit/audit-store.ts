@@ -7,7 +7,7 @@ import type { Page } from '../table/page.ts';
 /** One line of the audit: who did what to what, when, and what it was before and after. Never changed, never deleted. */
 export type AuditEntry = {
   at: string;
-  /** A member's id, or `mail:<message>` for what a mail made, or `operator`. */
+  /** A member's id, or `mail:<message>` for what a mail made, `operator`, or `retention` for what is done when its time is over. */
   actor: string;
   /** `noun.verb`, such as `dropbox.regenerate`. */
   action: string;

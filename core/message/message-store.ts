@@ -54,11 +54,21 @@ export async function putTimelineEntry(
 
 /**
  * Stores what all holders share. The first to write it decides, also when the mail was received, which stands in keys; all
- * later tries get back what stands, and that it was not new.
+ * later tries get back what stands, and that it was not new. One that was to be deleted, because its last holder's mail was, stays
+ * from then on: whoever deletes it, a day after it was marked, finds the mark gone.
  */
 export async function putMessage(table: Table, tenant: TenantId, message: Message): Promise<{ stored: Message; isNew: boolean }> {
-  const existing = await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message });
-  return { stored: existing ?? message, isNew: existing === undefined };
+  for (;;) {
+    const existing = await table.putNew<Message>({ ...messageKey(tenant, message.id), ...message });
+    if (!existing) return { stored: message, isNew: true };
+    if (existing.unheldSince === undefined || (await takeUp(table, tenant, existing))) return { stored: existing, isNew: false };
+  }
+}
+
+/** A message on its way out is somebody's again: false when it has just gone. */
+async function takeUp(table: Table, tenant: TenantId, { id }: Message): Promise<boolean> {
+  const taken = await table.update(messageKey(tenant, id), { update: 'REMOVE unheldSince', condition: 'attribute_exists(pk)' });
+  return taken !== undefined;
 }
 
 /** Settles which delivery filed the mail for its holder. The first one stands; answers it. Only timelines come after it. */

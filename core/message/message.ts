@@ -14,6 +14,8 @@ export type Message = {
   automatic?: string;
   /** Decoded attachments were over the limit: they are not offered. */
   attachmentsOmitted?: true;
+  /** When a holder's copy was deleted, and nobody has begun to file it since: a day later it goes, unless others hold it. */
+  unheldSince?: string;
 };
 
 /** That a member holds a message: written when everything else is there but its entries on timelines, which are last. */

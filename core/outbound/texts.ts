@@ -48,6 +48,30 @@ ${company}の次の無効なユーザーには、非表示のままバックア�
 const hiddenMailLine = ({ name, email, deactivatedAt, keptUntil }: HiddenMail) =>
   `- ${name} <${email}>: deactivated / 無効化 ${deactivatedAt.slice(0, 10)}, kept until / 保存期限 ${keptUntil.slice(0, 10)}`;
 
+type DeletedMail = { name: string; email: string; mails: number; accounts: number; because?: { en: string; ja: string } };
+
+/** To administrators: the hidden mail of a member was deleted, or its deletion was stopped, and why (R-29). */
+export const hiddenMailDeletedMail = (company: string, { name, email, mails, accounts, because }: DeletedMail) => ({
+  subject: because
+    ? `${name}: the deletion of hidden mail was stopped / メールの削除を中止しました`
+    : `${name}: the hidden mail was deleted / メールを削除しました`,
+  text: `${
+    because
+      ? `The deletion of the hidden mail of ${name} <${email}>, a member of ${company}, was stopped: ${because.en}. What was deleted before stays so.`
+      : `The time for which the hidden mail of ${name} <${email}>, a former member of ${company}, is kept was over: it was deleted for good.`
+  }
+
+Mails deleted / 削除したメール: ${mails}
+Mail accounts removed / 削除したメールアカウント: ${accounts}
+
+${
+  because
+    ? `${company}の${name}さんの非表示メールの削除は、${because.ja}中止されました。それまでに削除されたメールは元に戻りません。`
+    : `${company}の${name}さん(無効)の非表示メールは、保存期間が終了したため完全に削除されました。`
+}
+`,
+});
+
 type LockNotice = { by: string; reason?: string; until?: string };
 
 /** To a member whose mail settings were locked: by whom, why, until when, and what they can still do (R-27). */

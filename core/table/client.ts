@@ -133,15 +133,19 @@ export class Table {
 
   /** Writes the item unless one with its key is there; then answers the one that is there, and changes nothing. */
   async putNew<T extends object = Item>(item: Item): Promise<T | undefined> {
-    try {
-      await withoutConflict(() =>
-        this.client.send(new PutCommand({ TableName: this.name, Item: item, ConditionExpression: 'attribute_not_exists(pk)' })),
-      );
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof ConditionalCheckFailedException)) throw error;
-      // Read it consistently: the exception carries the item only in DynamoDB's wire form.
-      return (await this.get<T>({ pk: item.pk as string, sk: item.sk as string })) as T;
+    for (;;) {
+      try {
+        await withoutConflict(() =>
+          this.client.send(new PutCommand({ TableName: this.name, Item: item, ConditionExpression: 'attribute_not_exists(pk)' })),
+        );
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof ConditionalCheckFailedException)) throw error;
+        // Read it consistently: the exception carries the item only in DynamoDB's wire form.
+        const existing = await this.get<T>({ pk: item.pk as string, sk: item.sk as string });
+        // Deleted between the two: `undefined` would say that this one was written.
+        if (existing) return existing;
+      }
     }
   }
 

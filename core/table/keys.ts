@@ -24,8 +24,10 @@ import type { TenantId } from '../ids.ts';
  * | where a member's backups stand  | T#t#U#member            | BACKUP                            |
  * | where their off-boarding stands | T#t#U#member            | OFFBOARDING                       |
  * | what they were told of a lock   | T#t#U#member            | LOCK-NOTICE                       |
+ * | deletion of a member's hidden mail | T#t#U#member         | DELETION                          |
  * | backup of a member              | T#t#U#member            | V#backup (sorts by time)          |
  * | mail of a member's mailboxes    | T#t#O#member            | receivedAt#message                |
+ * | mail that a deleted copy leaves | T#t#G#member            | since#message#channel, turn       |
  * | mail seen on a POP3 server      | T#t#X#account           | Y#sha256(unique id, occurrence)   |
  * | poll of an account              | T#t#X#account           | P#id (sorts by time)              |
  * | notice about an account         | T#t#X#account           | N#kind                            |
@@ -61,12 +63,13 @@ import type { TenantId } from '../ids.ts';
  * | backup that is running          | D#BACKUPS               | tenant#backup                     |
  * | off-boarding                    | T#t#Q                   | off-boarding                      |
  * | off-boarding that is running    | D#OFFBOARDINGS          | tenant#off-boarding               |
+ * | member whose mail is being deleted | D#DELETIONS          | tenant#member                     |
  * | audit entry                     | T#t#Z#yyyy-mm           | id (sorts by time)                |
  *
  * Keys of tenant data begin with `T#<tenant>#`: IAM holds the API to those of its caller's tenant (dynamodb:LeadingKeys).
  * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail;
- * `D#` by the planner, by whoever changes when an account is polled, and by those who start, end and look after backups
- * and off-boardings.
+ * `D#` by the planner, by whoever changes when an account is polled, and by those who start, end and look after backups,
+ * off-boardings and deletions.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
@@ -114,6 +117,7 @@ export const mailSettingsKey = (t: TenantId, member: string): Key => ({ pk: memb
 export const backupStandingKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'BACKUP' });
 export const offboardingStandingKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'OFFBOARDING' });
 export const lockNoticeKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'LOCK-NOTICE' });
+export const deletionKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'DELETION' });
 export const memberBackupPrefix = 'V#';
 export const memberBackupKey = (t: TenantId, member: string, id: string): Key => ({
   pk: memberPartition(t, member),
@@ -125,6 +129,13 @@ export const ownMailKey = (t: TenantId, member: string, receivedAt: string, mess
   pk: ownMailPartition(t, member),
   sk: `${receivedAt}#${message}`,
 });
+
+export const remainsPartition = (t: TenantId, member: string) => `T#${t}#G#${member}`;
+export const remainsKey = (
+  t: TenantId,
+  member: string,
+  { since, message, channel, turn }: { since: string; message: string; channel: Channel; turn: number },
+): Key => ({ pk: remainsPartition(t, member), sk: `${since}#${message}#${CHANNEL[channel]}${turn}` });
 
 export const accountPartition = (t: TenantId, account: string) => `T#${t}#X#${account}`;
 export const seenMailKey = (t: TenantId, account: string, hash: string): Key => ({ pk: accountPartition(t, account), sk: `Y#${hash}` });
@@ -171,6 +182,8 @@ export function seriesOfTimelineKey(sk: string): { owner: string; channel: Showi
   const [channel] = Object.entries(CHANNEL).find(([, one]) => one === letter) ?? ['dropbox'];
   return { owner, channel: channel as Showing };
 }
+/** All that is noted of one owner beside a record. */
+export const holdersOf = (owner: string) => `${owner}#`;
 export const timelinePrefix = (series: Series) => `O#${seriesName(series)}#`;
 export const timelineKey = (t: TenantId, record: string, series: Series, receivedAt: string, message: string): Key => ({
   pk: recordPartition(t, record),
@@ -245,6 +258,8 @@ export const runningBackupKey = (t: TenantId, id: string): Key => ({ pk: running
 export const offboardingKey = (t: TenantId, id: string): Key => ({ pk: `T#${t}#Q`, sk: id });
 export const runningOffboardingsPartition = 'D#OFFBOARDINGS';
 export const runningOffboardingKey = (t: TenantId, id: string): Key => ({ pk: runningOffboardingsPartition, sk: `${t}#${id}` });
+export const runningDeletionsPartition = 'D#DELETIONS';
+export const runningDeletionKey = (t: TenantId, member: string): Key => ({ pk: runningDeletionsPartition, sk: `${t}#${member}` });
 
 export const auditPartition = (t: TenantId, month: string) => `T#${t}#Z#${month}`;
 export const auditKey = (t: TenantId, at: string, id: string): Key => ({ pk: auditPartition(t, at.slice(0, 7)), sk: id });

@@ -68,6 +68,7 @@ function reachesOf({ table, mail, key }: Storage, { queues, topics }: Queues): R
     backfills: { arn: queues.backfills.queueArn, variable: queues.backfills.queueUrl },
     backups: { arn: queues.backups.queueArn, variable: queues.backups.queueUrl },
     offboardings: { arn: queues.offboardings.queueArn, variable: queues.offboardings.queueUrl },
+    deletions: { arn: queues.deletions.queueArn, variable: queues.deletions.queueUrl },
     arrivals: { arn: topics.arrivals.topicArn, variable: topics.arrivals.topicArn },
   };
 }

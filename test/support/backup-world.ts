@@ -110,15 +110,22 @@ export class BackupWorld {
 
   /** A mail that a poll of a mailbox has fetched; its raw bytes are its subject. */
   async fetched(subject: string, more: Partial<ParsedMail> = {}, owner: Viewer = this.leaver): Promise<string> {
+    const { rawKey, file } = this.fetching(subject, owner, more);
+    await file(this.table);
+    return rawKey;
+  }
+
+  /** The same, still to be filed: each call is a try of the same delivery. */
+  fetching(subject: string, owner: Viewer = this.leaver, more: Partial<ParsedMail> = {}) {
     const parsed = mail({ subject, from: [{ address: TARO, name: '' }], to: [{ address: 'leaver@example.com', name: '' }], ...more });
     const receivedAt = this.tick().toISOString();
-    const rawKey = `t/${owner.tenant}/mail/acc/${sha256(subject)}.eml`;
+    const account = owner === this.leaver ? 'acc' : `acc-${owner.member}`;
+    const rawKey = `t/${owner.tenant}/mail/${account}/${sha256(subject)}.eml`;
     this.files.set(rawKey, Buffer.from(subject));
     const seen = sha256(String(++this.count), subject);
     this.parsed.set(rawKey, parsed);
-    const arrived = { tenant: owner.tenant, member: owner.member, account: 'acc', seen, rawKey, rawSize: subject.length, receivedAt };
-    await ingestMailbox(this.mailroom(), arrived);
-    return rawKey;
+    const arrived = { tenant: owner.tenant, member: owner.member, account, seen, rawKey, rawSize: subject.length, receivedAt };
+    return { rawKey, file: (table: Table) => ingestMailbox({ ...this.mailroom(), table }, arrived) };
   }
 
   /** The leaver has a hosted mailbox in place of the other one. */

@@ -131,7 +131,9 @@ export class MemoryDynamo {
     const key = input.Key as Item;
     const item: Item = structuredClone(this.find(key) ?? { pk: key.pk, sk: key.sk });
     const before = structuredClone(item);
-    for (const [, verb, clause] of String(input.UpdateExpression).matchAll(/\b(SET|REMOVE|ADD)\s+(.*?)(?=\s+(?:SET|REMOVE|ADD)\b|$)/g)) {
+    for (const [, verb, clause] of String(input.UpdateExpression).matchAll(
+      /\b(SET|REMOVE|ADD|DELETE)\s+(.*?)(?=\s+(?:SET|REMOVE|ADD|DELETE)\b|$)/g,
+    )) {
       for (const part of splitTop(clause as string)) apply(verb as string, part.trim(), item, before, input);
     }
     this.store(item);
@@ -202,6 +204,12 @@ function apply(verb: string, part: string, item: Item, before: Item, input: Inpu
     const add = input.ExpressionAttributeValues?.[value];
     const old = valueAt(before, path(target));
     setAt(item, path(target), add instanceof Set ? new Set([...((old as Set<unknown>) ?? []), ...add]) : Number(old ?? 0) + Number(add));
+  } else if (verb === 'DELETE') {
+    const [target = '', value = ''] = part.split(/\s+/);
+    const gone = input.ExpressionAttributeValues?.[value] as Set<unknown>;
+    const left = [...((valueAt(before, path(target)) as Set<unknown>) ?? [])].filter((one) => !gone.has(one));
+    // DynamoDB has no empty sets.
+    setAt(item, path(target), left.length > 0 ? new Set(left) : undefined);
   } else {
     const [target = '', value = ''] = part.split(/\s*=\s*/);
     const sum = /^(.+?)\s*([+-])\s*(.+)$/.exec(value);
