@@ -171,7 +171,8 @@ export const DELETION_PAGE_MAILS = 100;
 export const DELETION_PAGE_RECORDS = 100;
 export const REMAINS_PAGE = 50;
 
-/** Seconds in which a worker of deletions may begin pages before it hands on. */
+/** Pages of a mailbox's mail a worker of deletions does before it hands on, and seconds in which it may begin any. */
+export const DELETION_TURN_PAGES = 5;
 export const DELETION_SECONDS = 60;
 
 /**

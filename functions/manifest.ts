@@ -18,7 +18,8 @@ export type Queue = {
 export const resources = {
   table: { kind: 'table', ...tableDefinition },
   /**
-   * `raw/`: mail as SES stored it, kept as long as its message; what was not filed is swept after 30 days (R-12).
+   * `raw/`: mail as SES stored it, kept as long as its message; what was not filed is swept after 30 days (R-12), what was deleted
+   * with its last holder's hidden mail a day later (R-29).
    * `t/<tenant>/mail/<account>/`: mail as it was fetched from a mailbox, likewise.
    * `t/<tenant>/`: what the product made: extracted attachments, imports and their reports.
    */

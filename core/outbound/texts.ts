@@ -32,16 +32,17 @@ type HiddenMail = { name: string; email: string; deactivatedAt: string; keptUnti
 /** To administrators: whose hidden mail is kept for some days more only (R-29). */
 export const hiddenMailMail = (company: string, users: HiddenMail[]) => ({
   subject: 'Hidden mail of former members is kept for a few days more / 無効なユーザーのメールの保存期限について',
-  text: `These deactivated members of ${company} have mail that is hidden, not backed up and not locked. It is kept until the day shown
-at least; after that it may be deleted for good.
+  text: `These deactivated members of ${company} have mail that is hidden, not backed up, not locked and not on hold. It is kept until the
+day shown at least; after that it is deleted for good.
 
 ${users.map(hiddenMailLine).join('\n')}
 
-To keep it, take a backup of it, or lock the member's mail settings; or reactivate the member. To keep it for longer in general,
+To keep it, take a backup of it, put it on hold, or lock the member's mail settings; or reactivate the member. To keep it for longer in general,
 change hiddenMailDays of the mail policy.
 
-${company}の次の無効なユーザーには、非表示のままバックアップもロックもされていないメールがあります。上記の日までは保存され、
-以後は完全に削除されることがあります。保存するには、バックアップを取得するか、メール設定をロックするか、ユーザーを有効に戻してください。
+${company}の次の無効なユーザーには、非表示のままバックアップもロックも保全指定もされていないメールがあります。上記の日までは保存され、
+以後は完全に削除されます。保存するには、バックアップを取得するか、メールの保全を指定するか、メール設定をロックするか、
+ユーザーを有効に戻してください。
 `,
 });
 

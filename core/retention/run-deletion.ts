@@ -1,6 +1,6 @@
 import { readAdministrators } from '../addon-user/hidden-mail-store.ts';
 import type { TenantId } from '../ids.ts';
-import { DELETION_PAGE_MAILS } from '../limits.ts';
+import { DELETION_PAGE_MAILS, DELETION_TURN_PAGES } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { OwnMailEntry } from '../message/message.ts';
 import type { ProductMail } from '../outbound/send.ts';
@@ -66,10 +66,10 @@ async function goOn(room: DeletionRoom, tenant: TenantId, deletion: Deletion, un
 /** Page by page from the first: what is done is not there any more. False when time is over first. */
 async function deleteMailboxMail({ table, clock, pageMails }: DeletionRoom, tenant: TenantId, deletion: Deletion, hasTime: () => boolean) {
   const pk = ownMailPartition(tenant, deletion.member);
-  for (;;) {
+  for (let pages = 0; ; pages++) {
     const { items } = await table.page<OwnMailEntry>({ pk, limit: pageMails ?? DELETION_PAGE_MAILS, only: ['message', 'receivedAt'] });
     if (items.length === 0) return true;
-    if (!hasTime()) return false;
+    if (pages === DELETION_TURN_PAGES || !hasTime()) return false;
     const refs = items.map(({ message, receivedAt }) => ({ message, receivedAt, channel: 'mailbox' as const }));
     await deleteMails(table, tenant, deletion, refs, clock());
   }

@@ -31,7 +31,7 @@ function grantOf(use: Use, reaches: Reaches): PolicyStatement {
     case 'bucket':
       if (!use.prefixes) throw new Error(`A use of the bucket "${use.on}" must say which prefixes it may touch`);
       // The right is to the bucket, and what may be listed is a condition.
-      if (use.actions.includes('ListBucket')) return statement('s3', use, [arn], { StringEquals: { 's3:prefix': use.prefixes } });
+      if (use.actions.includes('ListBucket')) return statement('s3', use, [arn], { StringLike: { 's3:prefix': use.prefixes } });
       return statement(
         's3',
         use,

@@ -127,6 +127,7 @@ function holds(conditions: Statement['conditions'], call: RecordedCall): boolean
     Object.entries(keys).every(([key, values]) => {
       const actual = context[key];
       if (operator === 'StringEquals') return actual !== undefined && values.includes(actual);
+      if (operator === 'StringLike') return actual !== undefined && values.some((value) => like(value, actual));
       if (operator === 'Null') return values.includes(String(actual === undefined));
       // ForAllValues holds of no value too: IAM would let a call without keys pass, and so must this.
       if (operator === 'ForAllValues:StringLike') return actual === undefined || values.some((value) => like(filled(value, call), actual));

@@ -266,7 +266,7 @@ const TAGGED_TENANT = '${aws:PrincipalTag/tenant}';
 function rightsOfUse({ on, actions, prefixes }: Use): string[] {
   const services = { table: 'dynamodb', bucket: 's3', key: 'kms', queue: 'sqs', topic: 'sns' };
   const { kind } = resources[on];
-  if (actions.includes('ListBucket')) return [`s3:ListBucket ${on} if ${JSON.stringify({ StringEquals: { 's3:prefix': prefixes } })}`];
+  if (actions.includes('ListBucket')) return [`s3:ListBucket ${on} if ${JSON.stringify({ StringLike: { 's3:prefix': prefixes } })}`];
   const things = kind === 'bucket' ? prefixes!.map((prefix) => `${on}/${prefix}`) : [on];
   const conditions = {
     table: prefixes && {

@@ -45,6 +45,7 @@ beforeAll(async () => {
   await comeBackTomorrow();
   await sweep();
   await warn();
+  await deleteHidden();
   await reconcile();
   await rotateKey();
   calls = [
@@ -356,8 +357,10 @@ async function offBoard(): Promise<void> {
 }
 
 /** Mails of a mailbox that concern no record, as rows of their owner's list. */
-async function putRows(pk: string, count: number): Promise<void> {
-  const put = (n: number) => ({ PutRequest: { Item: { pk: { S: pk }, sk: { S: `2026-01-01T00:00:00.000Z#${n}` }, records: { L: [] } } } });
+async function putRows(pk: string, count: number, day = '2026-01-01'): Promise<void> {
+  const receivedAt = `${day}T00:00:00.000Z`;
+  const row = (n: number) => ({ message: { S: String(n) }, receivedAt: { S: receivedAt }, records: { L: [] } });
+  const put = (n: number) => ({ PutRequest: { Item: { pk: { S: pk }, sk: { S: `${receivedAt}#${n}` }, ...row(n) } } });
   for (let n = 0; n < count; n += 25) {
     const RequestItems = { [TABLE]: Array.from({ length: 25 }, (_, i) => put(n + i)) };
     await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.BatchWriteItem', { RequestItems });
@@ -410,6 +413,75 @@ async function warn(): Promise<void> {
   ])
     await dynamo('UpdateItem', { Key, UpdateExpression: 'SET deactivatedAt = :then', ExpressionAttributeValues: { ':then': longAgo } });
   expect(await host.fire('warn-hidden-mail')).toEqual({ answer: expect.stringMatching(/"warned":[1-9]/) });
+}
+
+/**
+ * Mail of a member who left long ago, of every kind that goes: of their mailbox, shared with a colleague and not, more than a turn of it
+ * does; of the dropbox; with what was made of it. First its copies, then, as if a day had passed, what they leave.
+ */
+async function deleteHidden(): Promise<void> {
+  const { administrator, other } = world.people;
+  const gone = await join(host, administrator, 'gone@example.com');
+  await administrator.api('PATCH', `/v1/members/${gone.id}`, { mailAddOn: true });
+  const { id: activeMailbox } = (await gone.api('POST', '/v1/mail-accounts', mailAccount(40_000))).json;
+  await gone.api('PUT', '/v1/mail-settings', {
+    activeMailbox,
+    fromAddress: gone.email,
+    sharing: { type: 'custom' },
+    dropboxVisibility: 'sharing',
+    gather: null,
+  });
+  const record = await gone.api('POST', '/v1/contacts', { name: { last: 'Of the gone' }, addresses: ['of-the-gone@customer.example'] });
+  const from = (Subject: string) =>
+    rawMail({ From: 'of-the-gone@customer.example', To: gone.email, Subject, 'Message-ID': `<${Subject}@customer.example>` });
+  const dropped = rawMail({ From: gone.email, To: 'of-the-gone@customer.example', Subject: 'Dropped' });
+  await host.sendMail({ from: gone.email, rcpt: (await gone.api('GET', '/v1/dropbox')).json.address, raw: dropped });
+  for (const subject of ['Theirs', 'Shared']) await fetchMail(host, gone, from(subject));
+  const others = from('Shared');
+  await fetchMail(host, other, others);
+  await until(async () => (await gone.api('GET', `/v1/contacts/${record.json.id}/messages`)).json.items.length === 3);
+  const [mail] = (await gone.api('GET', '/v1/mail')).json.items;
+  await gone.api('GET', `/v1/messages/${mail.id}/raw`);
+  const tenant = gone.token.split('_').at(-4) as string;
+  await putRows(`T#${tenant}#O#${gone.id}`, 600, '2026-01-02');
+  await administrator.api('PATCH', `/v1/members/${gone.id}`, { status: 'deactivated' });
+
+  const longAgo = { S: new Date(Date.now() - 100 * 86_400_000).toISOString() };
+  const hidden = { pk: { S: 'D#HIDDEN' }, sk: { S: `${tenant}#${gone.id}` } };
+  for (const Key of [hidden, { pk: { S: `T#${tenant}#U` }, sk: { S: gone.id } }])
+    await dynamo('UpdateItem', { Key, UpdateExpression: 'SET deactivatedAt = :then', ExpressionAttributeValues: { ':then': longAgo } });
+  const warnedAt = { S: new Date(Date.now() - 8 * 86_400_000).toISOString() };
+  await dynamo('UpdateItem', { Key: hidden, UpdateExpression: 'SET warnedAt = :then', ExpressionAttributeValues: { ':then': warnedAt } });
+  // Of somebody on hold the warning is void.
+  const held = await world.idOf('held add-on user', 'other');
+  const heldKey = { pk: { S: 'D#HIDDEN' }, sk: { S: `${tenant}#${held}` } };
+  expect((await administrator.api('PATCH', `/v1/members/${held}`, { status: 'deactivated' })).status).toBe(200);
+  await dynamo('UpdateItem', { Key: heldKey, UpdateExpression: 'SET warnedAt = :then', ExpressionAttributeValues: { ':then': warnedAt } });
+  expect(await host.fire('begin-deletions')).toEqual({ answer: expect.stringMatching(/"begun":1,"underWay":1/) });
+  const state = async () => {
+    const { Item } = (await dynamo('GetItem', { Key: { pk: { S: `T#${tenant}#U#${gone.id}` }, sk: { S: 'DELETION' } } })) as Json;
+    return Item?.noticeSentAt && Item.state.S;
+  };
+  await until(async () => (await state()) === 'ended', 60);
+
+  const remains = { KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: { ':pk': { S: `T#${tenant}#G#${gone.id}` } } };
+  const { Items } = (await dynamo('Query', remains)) as Json;
+  const yesterday = { S: new Date(Date.now() - 2 * 86_400_000).toISOString() };
+  for (const item of Items) {
+    await dynamo('DeleteItem', { Key: { pk: item.pk, sk: item.sk } });
+    // What the rows of no mail leave need not be looked at.
+    if (!item.thread.S) continue;
+    const sk = { S: item.sk.S.replace(item.since.S, yesterday.S) };
+    await dynamo('PutItem', { Item: { ...item, sk, since: yesterday } });
+    const meta = { pk: { S: `T#${tenant}#M#${item.message.S}` }, sk: { S: 'META' } };
+    await dynamo('UpdateItem', {
+      Key: meta,
+      UpdateExpression: 'SET unheldSince = :then',
+      ExpressionAttributeValues: { ':then': yesterday },
+    });
+  }
+  await host.fire('begin-deletions');
+  await until(async () => ((await dynamo('Query', remains)) as Json).Count === 0, 60);
 }
 
 /** All that came so far is looked at, as the daily run would an hour later; a filed mail, a held one, one that was lost. */

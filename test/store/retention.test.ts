@@ -136,7 +136,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     for (const made of [`attachments/${message}/0`, `shown/${message}/${colleague.member}`])
       world.files.set(`t/${leaver.tenant}/${made}`, Buffer.from('made of it'));
     // The second copy's own bytes, which no message needs, went when they were a month old.
-    await sweepRawMail(table, async (key) => void world.files.delete(key), new Date(world.now.getTime() + 32 * DAY * 1000));
+    await sweepRawMail(table, world.rawMail(), new Date(world.now.getTime() + 32 * DAY * 1000));
     await world.leave();
     await world.deleteAll();
 

@@ -1,4 +1,5 @@
 import { ingest } from '../../core/dropbox/ingest.ts';
+import type { RawMail } from '../../core/dropbox/sweep-store.ts';
 import { sha256 } from '../../core/ids.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import type { Deletion, DeletionJob } from '../../core/retention/deletion.ts';
@@ -54,6 +55,10 @@ export class RetentionWorld extends BackupWorld {
       pageMails: 2,
       ...more,
     };
+  }
+
+  rawMail(): RawMail {
+    return { read: async (key) => this.files.get(key), delete: async (key) => void this.files.delete(key) };
   }
 
   /** One turn of the worker. */
