@@ -63,7 +63,8 @@ async function clear(room: RemainsRoom, tenant: TenantId, member: string, remain
   const isUnheld = meta !== undefined && copies.length === 0 && meta.rawKey === rawKey;
   if (isUnheld) {
     if (meta.unheldSince === undefined || meta.unheldSince > ripe) return laterOn(table, tenant, member, remains, meta, now);
-    if (!(await deleteMessage(table, tenant, member, meta))) return;
+    // Taken up in the same moment, or gone with another note of it.
+    if (!(await deleteMessage(table, tenant, member, meta))) return clear(room, tenant, member, remains, ripe, now);
   } else if (meta?.unheldSince && copies.length > 0) {
     await table.update(messageKey(tenant, message), { update: 'REMOVE unheldSince', condition: 'attribute_exists(pk)' });
   }

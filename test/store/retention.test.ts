@@ -348,7 +348,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
         await world.deletePages();
         world.tick(DAY);
         await world.daily();
-        await Promise.all([world.deletePages({ table: interrupted(file) }), undefined]);
+        await world.deletePages({ table: interrupted(file) });
       },
       async (world, file) => {
         await world.daily();
@@ -410,10 +410,8 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     await world.deleteAll();
     expect(await onRecords()).toBe(0);
     expect(await world.deletion()).toMatchObject({ mails: 1 });
-    const text = JSON.stringify(
-      [...(await snapshot()).values()].filter(({ pk }) => String(pk).includes(world.leaver.tenant) && /#[WFG]#/.test(String(pk))),
-    );
-    expect(text).toBe('[]');
+    const left = [...(await snapshot()).keys()].filter((key) => key.startsWith(`T#${world.leaver.tenant}`) && /#[WFG]#/.test(key));
+    expect(left).toEqual([]);
     const [link] = await table.all<{ holders?: Set<string> }>({ pk: addressPartition(world.leaver.tenant, addresses[0]!), begins: 'R#' });
     expect(link?.holders).toBeUndefined();
   });
@@ -482,7 +480,7 @@ function interrupted(event: () => Promise<unknown>): Table {
 const FRIEND_MARK = 'nobody@elsewhere.example';
 const sorted = (_: string, value: unknown) =>
   value instanceof Set
-    ? [...value].sort()
+    ? [...value].map(String).sort()
     : value && typeof value === 'object' && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
       : value;
