@@ -4,7 +4,7 @@ import { seriesOf } from '../message/counterpart.ts';
 import { shownRecords } from '../message/file-mail.ts';
 import type { Copy, Message, OwnMailEntry } from '../message/message.ts';
 import { type Expression, type Table, TransactionRefused, type Write } from '../table/client.ts';
-import { type Channel, copyKey, findableKey, messageKey, ownMailKey, remainsKey, timelineKey } from '../table/keys.ts';
+import { type Channel, copyKey, findableKey, messageKey, ownMailKey, remainsKey, threadKey, timelineKey } from '../table/keys.ts';
 import { counted, type Deletion, Held, HOLDING, nothingHolds, Over, type Remains } from './deletion.ts';
 
 /** A mail of the member's, by one of the two ways it came. */
@@ -14,8 +14,8 @@ type Meta = Pick<Message, 'id' | 'thread' | 'rawKey'>;
 /** All that is known of it. A row without a copy is what a late try of filing wrote back. */
 type Found = { ref: MailRef; copy?: Copy; row?: Row; meta?: Meta };
 
-/** Mails read at once: with six or seven writes each they fit a transaction. */
-const MAILS_AT_ONCE = 14;
+/** Mails read at once: with seven writes each they fit a transaction. */
+const MAILS_AT_ONCE = 13;
 /** DynamoDB's hundred, without the checks, the count, and a mail's own rows. */
 const MOST_WRITES = 100 - HOLDING - 1;
 /** Records a mail on very many is taken off at once, before the last of them and the mail itself go together. */
@@ -82,6 +82,7 @@ async function writesOf(table: Table, tenant: TenantId, member: string, { ref, c
     copy ? { delete: key, ...asRead(copy) } : { check: key, condition: 'attribute_not_exists(pk)' },
     ...(row ? [{ delete: ownMailKey(tenant, member, receivedAt, message), condition: 'attribute_exists(pk)' }] : []),
     ...records.map(({ id }) => ({ delete: timelineKey(tenant, id, series, receivedAt, message) })),
+    ...(meta ? [{ delete: threadKey(tenant, meta.thread, series, message) }] : []),
     ...(await findables(table, tenant, member, ref, counterparts, copy?.parted ?? [])).map((one) => ({ delete: one })),
     ...remaining(tenant, member, { ref, meta }, { records, counterparts, turn: copy?.turn ?? 0 }, now),
   ];
@@ -120,8 +121,7 @@ function remaining(
 ): Write[] {
   const since = now.toISOString();
   const { message, channel } = ref;
-  const { thread = '', rawKey = '' } = meta ?? {};
-  const remains: Omit<Remains, 'sk'> = { message, channel, since, turn, thread, rawKey, ...where };
+  const remains: Omit<Remains, 'sk'> = { message, channel, since, turn, rawKey: meta?.rawKey ?? '', ...where };
   return [
     ...(meta
       ? [

@@ -37,7 +37,7 @@ export type StopReason = 'reactivated' | 'hold' | 'lock' | 'backup' | 'kept-long
 export type Walk = { module: Module; after?: string } | 'done';
 
 /** A mail that its holder no longer has: whether its message and bytes may go, is looked at a day later. */
-export type Remains = Pick<Message, 'thread' | 'rawKey'> & {
+export type Remains = Pick<Message, 'rawKey'> & {
   sk: string;
   message: string;
   channel: Channel;

@@ -13,11 +13,11 @@ import {
   memberKey,
   messageKey,
   messagePartition,
+  oldThreadKey,
   recordAddressKey,
   recordPartition,
   remainsKey,
   remainsPartition,
-  threadKey,
   tickKey,
   timelinePrefix,
 } from '../table/keys.ts';
@@ -98,13 +98,13 @@ async function laterOn(table: Table, tenant: TenantId, member: string, remains: 
   await table.delete(keyOf(tenant, member, remains));
 }
 
-/** With its place in its thread, and only while nobody has taken it up: false then. Throws `Held`. */
+/** Only while nobody has taken it up: false then. Throws `Held`. */
 async function deleteMessage(table: Table, tenant: TenantId, member: string, { id, thread, unheldSince }: Message): Promise<boolean> {
   try {
     await table.transact([
       notOnHold(tenant, member),
       { delete: messageKey(tenant, id), condition: 'unheldSince = :since', values: { ':since': unheldSince } },
-      { delete: threadKey(tenant, thread, id) },
+      { delete: oldThreadKey(tenant, thread, id) },
     ]);
     return true;
   } catch (error) {

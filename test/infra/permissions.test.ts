@@ -470,7 +470,7 @@ async function deleteHidden(): Promise<void> {
   for (const item of Items) {
     await dynamo('DeleteItem', { Key: { pk: item.pk, sk: item.sk } });
     // What the rows of no mail leave need not be looked at.
-    if (!item.thread.S) continue;
+    if (!item.rawKey.S) continue;
     const sk = { S: item.sk.S.replace(item.since.S, yesterday.S) };
     await dynamo('PutItem', { Item: { ...item, sk, since: yesterday } });
     const meta = { pk: { S: `T#${tenant}#M#${item.message.S}` }, sk: { S: 'META' } };
