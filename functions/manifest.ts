@@ -329,6 +329,7 @@ export const functions = {
         prefixes: ['T#*'],
       },
       { on: 'table', actions: ['DeleteItem'], prefixes: ['D#*'] },
+      { on: 'table', actions: ['UpdateItem'], prefixes: ['A#*'] },
       { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*'] },
       { on: 'mail', actions: ['DeleteObject'], prefixes: ['raw/*', 't/*'] },
       { on: 'mail', actions: ['ListBucket'], prefixes: ['t/*'] },

@@ -424,6 +424,7 @@ async function deleteHidden(): Promise<void> {
   const gone = await join(host, administrator, 'gone@example.com');
   await administrator.api('PATCH', `/v1/members/${gone.id}`, { mailAddOn: true });
   const { id: activeMailbox } = (await gone.api('POST', '/v1/mail-accounts', mailAccount(40_000))).json;
+  expect((await gone.api('POST', '/v1/mail-accounts/hosted', { name: 'Here', localPart: 'gone.member' })).status).toBe(201);
   await gone.api('PUT', '/v1/mail-settings', {
     activeMailbox,
     fromAddress: gone.email,

@@ -104,7 +104,7 @@ async function schedule(seed: number): Promise<{ kills: number }> {
     }
   };
   /** A colleague's filing of one of the mails; killed, it is tried again. */
-  type Filing = { subject: string; file: (table: Table) => Promise<void> };
+  type Filing = { subject: string; file: (table: Table) => Promise<unknown> };
   const unfiled: Filing[] = [];
   const filing = async (tried: Filing): Promise<void> => {
     try {

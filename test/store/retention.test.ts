@@ -5,13 +5,22 @@ import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
 import { listAudit } from '../../core/audit/audit-store.ts';
 import { cancelBackup } from '../../core/backup/backup-store.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
+import { sha256 } from '../../core/ids.ts';
 import type { Member } from '../../core/member/member.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { readVisible } from '../../core/message/visible-message-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import { setTick } from '../../core/sharing/tick-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { addressPartition, hiddenMailKey, memberKey, ownMailPartition, recordPartition, tenantKey } from '../../core/table/keys.ts';
+import {
+  addressPartition,
+  hiddenMailKey,
+  hostedAddressKey,
+  memberKey,
+  ownMailPartition,
+  recordPartition,
+  tenantKey,
+} from '../../core/table/keys.ts';
 import { BackupWorld, FRIEND, NINE, TARO } from '../support/backup-world.ts';
 import { existing } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
@@ -442,6 +451,16 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     await world.deleteAll();
     expect(await table.all({ pk: recordPartition(world.leaver.tenant, world.contact), begins: 'O#' })).toEqual([]);
     expect(world.files.has(raw)).toBe(true);
+  });
+
+  test('R-43: a hosted mailbox goes as well, and its address is nobody’s from then on', async () => {
+    const world = await begin();
+    await world.hosted('leaver@in.example.com');
+    await world.received('received here', 'leaver@in.example.com');
+    await world.leave();
+    await world.deleteAll();
+    expect(await all(world)).toEqual([]);
+    expect(await table.get(hostedAddressKey(sha256('leaver@in.example.com')))).toMatchObject({ retiredAt: expect.any(String) });
   });
 
   test('mail that comes late, when all is over, goes with the next daily round', async () => {
