@@ -148,7 +148,7 @@ export const MAX_POLICY_EXCLUSIONS = 1000;
 /** Bytes of them together: with the audit's before and after they stay far below the 400 KB that an item may have. */
 export const MAX_POLICY_EXCLUSION_BYTES = 64 * KiB;
 
-/** Members looked at when an owner asks who sees a mail, and mails when they ask what a change would come to: a few seconds' work. */
+/** Members, and mails, looked at when an owner asks what a change of sharing would come to: a few seconds' work. */
 export const MAX_AUDIENCE = 1000;
 export const MAX_PREVIEW_MAILS = 5000;
 

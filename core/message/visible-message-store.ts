@@ -177,7 +177,7 @@ async function readBackedUp(
  */
 export async function audienceOf(table: Table, viewer: Viewer, { copies }: Pick<VisibleMessage, 'copies'>): Promise<Viewer[]> {
   const own = copies.filter(({ member }) => member === viewer.member);
-  const [colleagues, member, records, ticks, backedUp] = await Promise.all([
+  const [{ colleagues }, member, records, ticks, backedUp] = await Promise.all([
     readColleagues(table, viewer),
     table.get<Member>(memberKey(viewer.tenant, viewer.member)),
     readRecords(table, viewer, own),

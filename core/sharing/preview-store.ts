@@ -1,6 +1,6 @@
 import type { Activity } from '../dropbox/activity-store.ts';
 import type { TenantId } from '../ids.ts';
-import { MAX_MATCHED_ADDRESSES, MAX_PREVIEW_MAILS } from '../limits.ts';
+import { MAX_AUDIENCE, MAX_MATCHED_ADDRESSES, MAX_PREVIEW_MAILS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { MAX_SHOWN_RECORDS } from '../message/file-mail.ts';
@@ -35,15 +35,15 @@ export type Preview = { becomeVisible: Side; becomeHidden: Side; complete: boole
 
 /**
  * What a change of the viewer's sharing would come to, before it is saved: how many of their mails become visible or hidden, to
- * how many people. Looks at their newest mails, MAX_PREVIEW_MAILS of the mailbox and as many of the dropbox. What is seen another way
+ * how many people. Looks at MAX_AUDIENCE members, and at the newest mails: MAX_PREVIEW_MAILS of the mailbox and as many of the dropbox. What is seen another way
  * as well, of the dropbox or by a backup (R-16), does not change. Changes nothing.
  */
 export async function previewChange(table: Table, viewer: Viewer, change: Change): Promise<Preview> {
   const member = await table.get<Member>(memberKey(viewer.tenant, viewer.member));
   const before = settingsOf(member, viewer.organisation);
   const after = settingsOf({ status: 'active', ...change }, viewer.organisation);
-  const [colleagues, mailbox, dropbox] = await Promise.all([
-    readColleagues(table, viewer),
+  const [{ colleagues, more }, mailbox, dropbox] = await Promise.all([
+    readColleagues(table, viewer, MAX_AUDIENCE),
     ownMailbox(table, viewer),
     before.dropboxVisibility === 'record' && after.dropboxVisibility === 'record' ? NOTHING : ownDropboxMail(table, viewer),
   ]);
@@ -60,7 +60,7 @@ export async function previewChange(table: Table, viewer: Viewer, change: Change
   return {
     becomeVisible: side.becomeVisible.sum(),
     becomeHidden: side.becomeHidden.sum(),
-    complete: mailbox.complete && dropbox.complete,
+    complete: mailbox.complete && dropbox.complete && !more,
   };
 }
 

@@ -132,7 +132,7 @@ describe('who else might see a mail', () => {
     await world.addMember('gone', 'gone@example.com', { status: 'deactivated' });
     await world.addMember('new', 'new@example.com', { confirmed: false });
     await world.addMember('odd', 'odd@example.com', { profile: 'no-such' });
-    const [found, ...others] = await readColleagues(table, viewer);
+    const [found, ...others] = (await readColleagues(table, viewer)).colleagues;
     expect(others).toEqual([]);
     expect(found).toMatchObject({ ...jun, profile: { id: 'standard' }, organisation: { id: world.tenant } });
   });
@@ -140,9 +140,9 @@ describe('who else might see a mail', () => {
   test('nobody where the tenant is gone', async () => {
     await world.addMember('jun', 'jun@example.com');
     await table.delete(tenantKey(world.tenant));
-    expect(await readColleagues(table, viewer)).toEqual([]);
+    expect((await readColleagues(table, viewer)).colleagues).toEqual([]);
     await table.delete(profileKey(world.tenant, 'standard'));
-    expect(await readColleagues(table, viewer)).toEqual([]);
+    expect((await readColleagues(table, viewer)).colleagues).toEqual([]);
   });
 });
 
@@ -337,6 +337,17 @@ describe('the preview of a change', () => {
     // What concerns no record does not count.
     for (const n of [5000, 4999]) await table.put({ ...ownMailKey(world.tenant, 'mika', at(n), `m${n}`), ...row(n, contact), records: [] });
     expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 4998, people: 3 }, becomeHidden: NONE, complete: true });
+  });
+
+  test('looks at a thousand members, and says that there are others', async () => {
+    await mailed([await record('contacts')]);
+    const member = (n: number) => ({ id: `x${n}`, name: '', email: '', profile: 'standard', status: 'active', confirmed: true });
+    // With the owner and the three colleagues there are.
+    await table.putMany(Array.from({ length: 996 }, (_, n) => ({ ...memberKey(world.tenant, `x${n}`), ...member(n) })));
+    expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 1, people: 999 }, becomeHidden: NONE, complete: true });
+    await table.put({ ...memberKey(world.tenant, 'y'), ...member(0), id: 'y' });
+    expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 1, people: 999 }, becomeHidden: NONE, complete: false });
+    expect((await readColleagues(table, viewer)).colleagues).toHaveLength(1000);
   });
 
   test('more dropbox mail than is looked at is told, too', async () => {
