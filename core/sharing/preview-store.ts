@@ -116,7 +116,7 @@ async function readWays(table: Table, { tenant, member }: Viewer, rows: OwnMailE
   const rowOf = new Map(rows.map((row) => [row.message, row]));
   const messages = [...new Set([...rowOf.keys(), ...filed])];
   const read = async (ids: string[], channel: Channel) => {
-    const copies = ids.length > 0 ? await table.getMany<Copy>(ids.map((id) => copyKey(tenant, id, member, channel))) : [];
+    const copies = await table.getMany<Copy>(ids.map((id) => copyKey(tenant, id, member, channel)));
     return new Map(copies.map((copy, i) => [ids[i], copy]));
   };
   const [dropbox, mailbox] = await Promise.all([
@@ -149,13 +149,13 @@ async function withBackups(table: Table, tenant: TenantId, owner: string, mails:
   const series: Series = { owner, channel: 'backup' };
   const fetched = mails.map(({ ways }) => ways.filter(({ channel }) => channel === 'mailbox').flatMap(({ records }) => records));
   const records = [...new Set(fetched.flat())];
-  const notes = records.length > 0 ? await table.getMany(records.map((record) => holderKey(tenant, record, series))) : [];
+  const notes = await table.getMany(records.map((record) => holderKey(tenant, record, series)));
   const noted = new Set(records.filter((_, i) => notes[i]));
   const asked = mails.flatMap(({ message, receivedAt }, i) =>
     (fetched[i] ?? []).filter((record) => noted.has(record)).map((record) => ({ message, receivedAt, record })),
   );
   const keys = asked.map(({ message, receivedAt, record }) => timelineKey(tenant, record, series, receivedAt, message));
-  const entries = keys.length > 0 ? await table.getMany(keys, { only: [] }) : [];
+  const entries = await table.getMany(keys);
   const shown = new Map<string, string[]>();
   for (const { message, record } of asked.filter((_, i) => entries[i])) shown.set(message, [...(shown.get(message) ?? []), record]);
   return mails.map((mail) => {
