@@ -266,3 +266,28 @@ export const OFFBOARDING_LEASE_SECONDS = 120;
 
 /** Members whose latest backup is asked for in one request: each costs some five calls. */
 export const MAX_BACKUPS_AT_ONCE = 50;
+
+/** Bytes of one part of an upload, and parts on their way at once: S3 takes 5 MiB to 5 GiB, 10,000 of them. */
+export const UPLOAD_PART_BYTES = 8 * MiB;
+export const UPLOADS_AT_ONCE = 2;
+
+/** Days an export of a backup can be downloaded, from when it was asked for: the bucket deletes it then. It can be made anew. */
+export const EXPORT_DAYS = 7;
+
+/** Places of mails, and bytes of raw mail, in one volume of an export: half a minute's work, a quarter of its function's memory. */
+export const EXPORT_VOLUME_MAILS = 10_000;
+export const EXPORT_VOLUME_BYTES = 1024 * MiB;
+
+/** Raw mails an export reads ahead, and bytes of them it holds; one of MAX_MAIL_BYTES may be alone. */
+export const EXPORT_READS = 16;
+export const EXPORT_AHEAD_BYTES = 64 * MiB;
+
+/** Seconds in which a worker of an export may take up further mails of its volume; then the volume ends where it is. */
+export const EXPORT_SECONDS = 120;
+
+/** Seconds a worker has an export to itself, and after how many it says that it is still at it. */
+export const EXPORT_LEASE_SECONDS = 120;
+export const EXPORT_PULSE_SECONDS = 10;
+
+/** Workers that may be killed over one volume before the export counts as failed. */
+export const EXPORT_TRIES = 5;

@@ -22,8 +22,9 @@ export const resources = {
    * with its last holder's hidden mail a day later (R-29).
    * `t/<tenant>/mail/<account>/`: mail as it was fetched from a mailbox, likewise.
    * `t/<tenant>/`: what the product made: extracted attachments, imports and their reports.
+   * `exports/<tenant>/`: exports of backups, deleted by the bucket itself: its rules cannot tell folders of a tenant's folder.
    */
-  mail: { kind: 'bucket' },
+  mail: { kind: 'bucket', expiring: [{ prefix: 'exports/', days: 7 }] },
   /** Wraps each tenant's data key. */
   key: { kind: 'key' },
   /** Mail on its way in: SES's notifications, and replays of held mail. */
@@ -45,7 +46,8 @@ export const resources = {
 
 type Resource =
   | ({ kind: 'table' } & typeof tableDefinition)
-  | { kind: 'bucket' }
+  /** `expiring`: what lies under the prefix is deleted so many days after it was stored. */
+  | { kind: 'bucket'; expiring: readonly { prefix: string; days: number }[] }
   | { kind: 'key' }
   | Queue
   | { kind: 'topic'; queue: string };

@@ -1,16 +1,22 @@
 import { createHash } from 'node:crypto';
 import {
+  AbortMultipartUploadCommand,
+  type CompletedPart,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   type GetObjectCommandOutput,
   ListObjectsV2Command,
   NoSuchKey,
+  NoSuchUpload,
   PutObjectCommand,
   type S3Client,
   S3ServiceException,
+  UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
-import { LINK_SECONDS } from '../limits.ts';
+import { LINK_SECONDS, UPLOAD_PART_BYTES, UPLOADS_AT_ONCE } from '../limits.ts';
 
 /** An object of the bucket, and when it was stored (ISO 8601 UTC). */
 export type Listed = { key: string; modified: string };
@@ -100,6 +106,85 @@ export class MailBucket {
     });
     return getSignedUrl(this.s3, command, { expiresIn: LINK_SECONDS });
   }
+}
+
+/** An upload in parts that was begun: whoever knows it can go on with it, or end it. */
+export type BegunUpload = { key: string; id: string };
+/** What was stored: the bytes, and the SHA-256 of all of them. */
+export type Stored = { bytes: number; sha256: string };
+
+/**
+ * Objects that are written while they are made, in parts: in memory are no more than UPLOADS_AT_ONCE of them and the one that
+ * fills. Nobody sees such an object before its last part is there.
+ */
+export class Uploads {
+  private readonly s3: S3Client;
+  private readonly bucket: string;
+
+  constructor(s3: S3Client, bucket: string) {
+    this.s3 = s3;
+    this.bucket = bucket;
+  }
+
+  async begin(key: string, contentType: string): Promise<BegunUpload> {
+    // Parts bear this checksum, the SDK sees to it; S3 refuses them unless the upload was begun for it.
+    const kind = { ContentType: contentType, ChecksumAlgorithm: 'CRC32' } as const;
+    const { UploadId = '' } = await this.s3.send(new CreateMultipartUploadCommand({ Bucket: this.bucket, Key: key, ...kind }));
+    return { key, id: UploadId };
+  }
+
+  /** Takes all bytes there are, no faster than S3 does, and makes the object of them. Throws when the upload was aborted meanwhile. */
+  async finish(upload: BegunUpload, bytes: AsyncIterable<Uint8Array>): Promise<Stored> {
+    const hash = createHash('sha256');
+    const sent: Promise<CompletedPart>[] = [];
+    let size = 0;
+    for await (const part of inParts(bytes)) {
+      hash.update(part);
+      size += part.length;
+      await sent.at(-UPLOADS_AT_ONCE);
+      const sending = this.sendPart(upload, sent.length + 1, part);
+      // Looked at when it is waited for, which may be after another one has failed.
+      sending.catch(() => {});
+      sent.push(sending);
+    }
+    const Parts = await Promise.all(sent);
+    const { key: Key, id: UploadId } = upload;
+    await this.s3.send(new CompleteMultipartUploadCommand({ Bucket: this.bucket, Key, UploadId, MultipartUpload: { Parts } }));
+    return { bytes: size, sha256: hash.digest('hex') };
+  }
+
+  /** Forgets its parts. One that is completed, aborted or unknown stays as it is. */
+  async abort({ key, id }: BegunUpload): Promise<void> {
+    try {
+      await this.s3.send(new AbortMultipartUploadCommand({ Bucket: this.bucket, Key: key, UploadId: id }));
+    } catch (error) {
+      if (!(error instanceof NoSuchUpload)) throw error;
+    }
+  }
+
+  private async sendPart({ key: Key, id: UploadId }: BegunUpload, PartNumber: number, Body: Uint8Array): Promise<CompletedPart> {
+    const { ETag, ChecksumCRC32 } = await this.s3.send(new UploadPartCommand({ Bucket: this.bucket, Key, UploadId, PartNumber, Body }));
+    return { PartNumber, ETag, ChecksumCRC32 };
+  }
+}
+
+/** The bytes in pieces of UPLOAD_PART_BYTES, the last one smaller; one empty piece when there are none, for an object has a part. */
+async function* inParts(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let held: Uint8Array[] = [];
+  let size = 0;
+  let isFirst = true;
+  for await (const chunk of bytes) {
+    for (let from = 0; from < chunk.length; ) {
+      const piece = chunk.subarray(from, from + UPLOAD_PART_BYTES - size);
+      held.push(piece);
+      size += piece.length;
+      from += piece.length;
+      if (size < UPLOAD_PART_BYTES) continue;
+      yield Buffer.concat(held);
+      [held, size, isFirst] = [[], 0, false];
+    }
+  }
+  if (size > 0 || isFirst) yield Buffer.concat(held);
 }
 
 /** RFC 6266: a plain name for old clients, the real one as UTF-8 (RFC 8187). */

@@ -45,7 +45,10 @@ export class Storage extends Construct {
       objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
       encryption: BucketEncryption.S3_MANAGED,
       enforceSSL: true,
-      lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+      lifecycleRules: [
+        { abortIncompleteMultipartUploadAfter: Duration.days(1) },
+        ...resources.mail.expiring.map(({ prefix, days }) => ({ prefix, expiration: Duration.days(days) })),
+      ],
       removalPolicy: this.removalPolicy,
     });
     Validations.of(bucket).acknowledge({

@@ -82,6 +82,7 @@ function configOf({ dir, rows, sender, outboxPort, queueVisibility, recordCalls 
     dir,
     region: REGION,
     bucket: BUCKET,
+    expiring: resources.mail.expiring,
     partitionKey: resources.table.partitionKey,
     queues,
     topics,

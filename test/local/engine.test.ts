@@ -1,10 +1,21 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
-import { CopyObjectCommand, DeleteObjectCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CopyObjectCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  PutObjectCommand,
+  S3Client,
+  UploadPartCommand,
+} from '@aws-sdk/client-s3';
 import { SESClient, SendRawEmailCommand } from '@aws-sdk/client-ses';
 import { PublishCommand, SNSClient } from '@aws-sdk/client-sns';
 import {
@@ -17,6 +28,7 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { Uploads } from '../../core/message/raw-mail.ts';
 import { Table, type Write } from '../../core/table/client.ts';
 import type { FunctionRow } from '../../functions/manifest.ts';
 import type { Rows } from '../../lib/bundle.ts';
@@ -172,6 +184,83 @@ describe('S3', () => {
     const forbidden = await getSignedUrl(s3('bystander'), command, { expiresIn: 300 });
     expect((await fetch(forbidden)).status).toBe(403);
     expect((await fetch(`${engine.endpoints.s3}/mail/t/a/file`)).status).toBe(403);
+  });
+});
+
+describe('S3: objects that come in parts', () => {
+  const MiB = 1024 * 1024;
+  const Key = 't/a/parts';
+  const begin = async (ChecksumAlgorithm?: 'CRC32') =>
+    (await s3().send(new CreateMultipartUploadCommand({ Bucket, Key, ContentType: 'text/plain', ChecksumAlgorithm }))).UploadId;
+  const part = async (UploadId: string | undefined, PartNumber: number, size: number, more: object = {}) => {
+    const Body = Buffer.alloc(size, PartNumber);
+    const { ETag, ChecksumCRC32 } = await s3().send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body, ...more }));
+    return { PartNumber, ETag, ChecksumCRC32 };
+  };
+  const complete = (UploadId: string | undefined, Parts: object[]) =>
+    s3().send(new CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }));
+  const there = () => refused(s3().send(new GetObjectCommand({ Bucket, Key })));
+
+  test('nothing is there before the last word; then all parts in the order of their numbers, as one object', async () => {
+    const id = await begin('CRC32');
+    const second = await part(id, 2, 3);
+    const first = await part(id, 1, 5 * MiB);
+    expect(await there()).toBe('NoSuchKey');
+    expect((await complete(id, [first, second])).ETag).toMatch(/^"[0-9a-f]{32}-2"$/);
+    const { Body, ContentType, ContentLength } = await s3().send(new GetObjectCommand({ Bucket, Key }));
+    const bytes = Buffer.from(await Body!.transformToByteArray());
+    expect([ContentType, ContentLength, bytes.equals(Buffer.concat([Buffer.alloc(5 * MiB, 1), Buffer.alloc(3, 2)]))]).toEqual([
+      'text/plain',
+      5 * MiB + 3,
+      true,
+    ]);
+    expect(await refused(complete(id, [first, second]))).toBe('NoSuchUpload');
+    await s3().send(new DeleteObjectCommand({ Bucket, Key }));
+  });
+
+  test('it refuses what S3 refuses: small parts before the last, wrong ones, a wrong order, a checksum left out', async () => {
+    const id = await begin('CRC32');
+    const [one, two] = [await part(id, 1, 5 * MiB - 1), await part(id, 2, 1)];
+    expect(await refused(complete(id, [one, two]))).toBe('EntityTooSmall');
+    expect(await refused(complete(id, [two, one]))).toBe('InvalidPartOrder');
+    expect(await refused(complete(id, [{ ...one, ETag: two.ETag }]))).toBe('InvalidPart');
+    expect(await refused(complete(id, [{ ...two, PartNumber: 3 }]))).toBe('InvalidPart');
+    expect(await refused(complete(id, [{ ...one, ChecksumCRC32: undefined }]))).toBe('InvalidRequest');
+    expect(await refused(complete(id, []))).toBe('MalformedXML');
+    expect(await refused(part(id, 0, 1))).toBe('InvalidArgument');
+    expect(await refused(part(id, 10_001, 1))).toBe('InvalidArgument');
+    expect(await refused(part(id, 3, 1, { ChecksumCRC32: 'AAAAAA==' }))).toBe('BadDigest');
+    expect(await refused(part(await begin(), 1, 1))).toBe('InvalidRequest');
+    expect(await there()).toBe('NoSuchKey');
+    await s3().send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId: id }));
+    expect(await refused(part(id, 1, 1))).toBe('NoSuchUpload');
+    expect(await refused(s3().send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId: id })))).toBe('NoSuchUpload');
+  });
+
+  test('beginning, sending and completing ask for the right to put, aborting for its own', async () => {
+    const calls = (caller: string, key: string) => new Uploads(s3(caller), Bucket).begin(key, 'text/plain');
+    expect(await refused(calls('writer', 't/x'))).toBe('accepted');
+    expect(await refused(calls('writer', 'raw/x'))).toBe('AccessDenied');
+    const upload = await calls('writer', 't/x');
+    expect(await refused(new Uploads(s3('writer'), Bucket).abort(upload))).toBe('AccessDenied');
+    expect(await refused(new Uploads(s3(), Bucket).abort(upload))).toBe('accepted');
+    expect(await refused(new Uploads(s3(), Bucket).abort(upload))).toBe('accepted');
+  });
+
+  test.each([
+    [0, 65_536],
+    [8 * MiB, 65_536],
+    [20 * MiB + 7, 9 * MiB],
+  ])('our own writer: %d bytes in pieces of %d come out as they went in, with their SHA-256', async (size, piece) => {
+    const bytes = Buffer.alloc(size, 'abcdefg');
+    const pieces = async function* () {
+      for (let at = 0; at < size; at += piece) yield bytes.subarray(at, at + piece);
+    };
+    const uploads = new Uploads(s3(), Bucket);
+    const stored = await uploads.finish(await uploads.begin('t/a/written', 'text/plain'), pieces());
+    const { Body } = await s3().send(new GetObjectCommand({ Bucket, Key: 't/a/written' }));
+    expect(Buffer.from(await Body!.transformToByteArray()).equals(bytes)).toBe(true);
+    expect(stored).toEqual({ bytes: size, sha256: createHash('sha256').update(bytes).digest('hex') });
   });
 });
 

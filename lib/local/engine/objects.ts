@@ -9,8 +9,12 @@ import { pipeline } from 'node:stream/promises';
 import { crc32 } from 'node:zlib';
 import { note } from './calls.ts';
 import { type Answer, callerOf, escapeXml, type Grants, HOST, isGranted, Refusal } from './server.ts';
+import { Uploads } from './uploads.ts';
 
 type Row = { key: string; file: string; size: number; etag: string; modified: number; headers: string; checksum: string | null };
+
+/** A lifecycle rule: what lies under the prefix is deleted so many days after it was stored. */
+export type Expiring = { prefix: string; days: number };
 
 /** S3 takes 5 GiB in one PUT; nothing here is near that, so an endless upload is an error. */
 const MAX_BYTES = 512 * 1024 * 1024;
@@ -19,14 +23,16 @@ const MAX_BYTES = 512 * 1024 * 1024;
 const KEPT = /^(content-type|content-disposition|content-encoding|content-language|cache-control|x-amz-meta-.*)$/;
 
 /**
- * S3 with one bucket: GetObject, HeadObject, PutObject, CopyObject, DeleteObject, ListObjectsV2, and presigned GETs whose
- * signature and age are checked. A body is a file of its own, the row that names it is what makes it exist: a reader sees
+ * S3 with one bucket: GetObject, HeadObject, PutObject, CopyObject, DeleteObject, ListObjectsV2, uploads in parts, and presigned
+ * GETs whose signature and age are checked. A body is a file of its own, the row that names it is what makes it exist: a reader sees
  * the old object or the new one, never half, and neither does a crash.
  */
-export function objectService(db: DatabaseSync, dir: string, bucket: string, grants: Grants): Answer {
+export function objectService(db: DatabaseSync, dir: string, bucket: string, grants: Grants, expiring: readonly Expiring[] = []): Answer {
   db.exec(`CREATE TABLE IF NOT EXISTS objects (
     key TEXT PRIMARY KEY, file TEXT, size INTEGER, etag TEXT, modified INTEGER, headers TEXT, checksum TEXT)`);
   mkdirSync(dir, { recursive: true });
+  const uploads = new Uploads(db, dir, { newFile, receive, put: store });
+  removeExpired();
   removeOrphans();
 
   return async (request, response) => {
@@ -56,6 +62,10 @@ export function objectService(db: DatabaseSync, dir: string, bucket: string, gra
     if (name !== bucket) throw new Refusal(404, 'NoSuchBucket', 'The specified bucket does not exist');
     if (key === '' && request.method === 'GET') return list(caller, query, response);
     if (Buffer.byteLength(key) > 1024) throw new Refusal(400, 'KeyTooLongError', 'Your key is too long');
+    if (query.has('uploads') || query.has('uploadId')) {
+      check(caller, request.method === 'DELETE' ? 'AbortMultipartUpload' : 'PutObject', key);
+      if (await uploads.answer(key, keptHeaders(request.headers), request, query, response)) return;
+    }
     switch (request.method) {
       case 'GET':
       case 'HEAD':
@@ -193,9 +203,20 @@ export function objectService(db: DatabaseSync, dir: string, bucket: string, gra
     if (refused) throw new Refusal(412, 'PreconditionFailed', 'At least one of the pre-conditions you specified did not hold');
   }
 
+  /** As S3 does once a day. */
+  function removeExpired(): void {
+    for (const { prefix, days } of expiring) {
+      const rows = db
+        .prepare('SELECT key FROM objects WHERE substr(key, 1, length(?)) = ? AND modified < ?')
+        .all(prefix, prefix, Date.now() - days * 86_400_000) as { key: string }[];
+      for (const { key } of rows) forget(key);
+    }
+  }
+
   /** Bytes without a row: an upload that a crash cut off. */
   function removeOrphans(): void {
-    const known = new Set((db.prepare('SELECT file FROM objects').all() as { file: string }[]).map(({ file }) => file));
+    const objects = db.prepare('SELECT file FROM objects').all() as { file: string }[];
+    const known = new Set([...objects.map(({ file }) => file), ...uploads.files()]);
     for (const shard of readdirSync(dir)) {
       for (const file of readdirSync(join(dir, shard))) {
         if (!known.has(`${shard}/${file}`)) rmSync(join(dir, shard, file), { force: true });

@@ -5,7 +5,7 @@ import { startDynamo } from '../dynoxide.ts';
 import { recordCalls } from './calls.ts';
 import { keyService, masterKey } from './keys.ts';
 import { mailService, outboxPages } from './mails.ts';
-import { objectService } from './objects.ts';
+import { type Expiring, objectService } from './objects.ts';
 import { type QueueConfig, Queues, queueService } from './queues.ts';
 import { roleService } from './roles.ts';
 import { type Grants, serve } from './server.ts';
@@ -17,6 +17,7 @@ export type EngineConfig = {
   dir: string;
   region: string;
   bucket: string;
+  expiring: readonly Expiring[];
   partitionKey: string;
   queues: QueueConfig;
   topics: TopicConfig;
@@ -49,7 +50,7 @@ async function start(config: EngineConfig): Promise<EngineStarted> {
   const queues = new Queues(db, config.queues);
   const key = masterKey(join(dir, 'key.json'), region);
   const outboxDir = join(dir, 'outbox');
-  const s3 = await serve(objectService(db, join(dir, 'objects'), config.bucket, grants));
+  const s3 = await serve(objectService(db, join(dir, 'objects'), config.bucket, grants, config.expiring));
   const sqs = await serve(queueService(queues, grants, () => sqs.url));
   const sns = await serve(topicService(config.topics, queues, grants));
   const kms = await serve(keyService(key, grants));
