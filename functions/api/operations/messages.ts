@@ -11,6 +11,14 @@ import { isGathered, type OwnMailEntry, type TimelineEntry } from '../../../core
 import { parseMail, readAttachment, UnreadableMail } from '../../../core/message/parse-mail.ts';
 import type { MailAddress } from '../../../core/message/parsed-mail.ts';
 import { type MailFilter, matcher } from '../../../core/message/search-mail.ts';
+import {
+  blotted,
+  blottedSource,
+  dropboxAddressesIn,
+  hiddenFields,
+  isDropboxAddress,
+  withoutFields,
+} from '../../../core/message/shown-source.ts';
 import { countTimeline, listTimeline } from '../../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible, searchOwnMail, type VisibleMessage } from '../../../core/message/visible-message-store.ts';
 import { MODULES, type Module } from '../../../core/record/module.ts';
@@ -117,7 +125,7 @@ async function show(viewer: Viewer, visible: VisibleMessage) {
   const mail = await readable(() => rawOf(message.rawKey).then(parseMail));
   const html = mail.html === undefined ? undefined : sanitiseHtml(mail.html, { messageId: message.id, attachments: mail.attachments });
   const attachments = message.attachmentsOmitted ? [] : mail.attachments;
-  const hidden = hiddenFields(viewer, visible);
+  const hidden = hiddenFrom(viewer, visible);
   return {
     ...message,
     ...mail,
@@ -161,35 +169,12 @@ async function rawOf(key: string): Promise<Uint8Array> {
   return raw;
 }
 
-/**
- * What of the header is not this viewer's to know. One message is stored for all who hold it (R-31), so its bytes may be
- * another's: those of the sender's mailbox, with the BCC that RFC 5322 3.6.3 keeps from everybody else; or of a colleague's whose
- * holding it the viewer must not learn of, with the lines that name whom it was delivered to.
- */
-function hiddenFields(viewer: Viewer, { message, copies }: VisibleMessage): RegExp | undefined {
-  const isSender = copies.some(({ member, direction }) => member === viewer.member && direction === 'sent');
-  const isTheirs = message.delivery === undefined || copies.some(({ delivery }) => delivery === message.delivery);
-  const hidden = [...(isSender ? [] : BLIND), ...(isTheirs ? [] : TRACE)];
-  return hidden.length > 0 ? new RegExp(`^(?:${hidden.join('|')})$`, 'i') : undefined;
-}
-
-const BLIND = ['(?:resent-)?bcc'];
-const TRACE = [
-  '(?:x-)?received',
-  'return-path',
-  '(?:x-)?delivered-to',
-  'x-original-to',
-  '(?:x-)?envelope-to',
-  'x-forwarded-\\w+',
-  'arc-.+',
-];
-
-/** The raw source without these fields, their folded lines included. */
-function withoutFields(raw: string, hidden: RegExp): string {
-  const end = raw.search(/\r?\n\r?\n/);
-  const head = end < 0 ? raw : raw.slice(0, end + 2);
-  const shown = head.replace(/^([\w-]+)[ \t]*:.*(?:\r?\n[ \t].*)*(?:\r?\n|$)/gm, (field, name: string) => (hidden.test(name) ? '' : field));
-  return shown + raw.slice(head.length);
+/** What of the header is not this viewer's to know: they may see some of those who hold the mail, and not be one of them. */
+function hiddenFrom(viewer: Viewer, { message, copies }: VisibleMessage): RegExp | undefined {
+  return hiddenFields({
+    isSender: copies.some(({ member, direction }) => member === viewer.member && direction === 'sent'),
+    isTheirs: message.delivery === undefined || copies.some(({ delivery }) => delivery === message.delivery),
+  });
 }
 
 /**
@@ -198,33 +183,28 @@ function withoutFields(raw: string, hidden: RegExp): string {
  */
 async function rawFor(viewer: Viewer, visible: VisibleMessage): Promise<string> {
   const { rawKey, id } = visible.message;
-  const hidden = hiddenFields(viewer, visible);
-  const whole = Buffer.from(await rawOf(rawKey)).toString('latin1');
+  const hidden = hiddenFrom(viewer, visible);
+  const whole = Buffer.from(await rawOf(rawKey));
   const raw = hidden ? withoutFields(whole, hidden) : whole;
-  const found = [...new Set(raw.match(dropboxAddresses())?.map((address) => address.toLowerCase()))];
   const own = new Set<string>();
-  for (const address of found.slice(0, MAX_LOOKED_UP)) {
+  for (const address of dropboxAddressesIn(raw, mailDomain()).slice(0, MAX_LOOKED_UP)) {
     const dropbox = await findDropbox(tableOf(viewer.tenant), address);
     if (dropbox?.tenant === viewer.tenant && dropbox.member === viewer.member) own.add(address);
   }
-  if (own.size === found.length && raw === whole) return rawKey;
+  const shown = blottedSource(raw, mailDomain(), own);
+  if (shown === whole) return rawKey;
   const key = `t/${viewer.tenant}/shown/${id}/${viewer.member}`;
-  const shown = raw.replace(dropboxAddresses(), (address) => (own.has(address.toLowerCase()) ? address : blot(address)));
-  await mailBucket().write(key, Buffer.from(shown, 'latin1'), 'message/rfc822');
+  await mailBucket().write(key, shown, 'message/rfc822');
   return key;
 }
 
 /** Dropbox addresses in one raw mail that are looked up; an ordinary one has one or two. */
 const MAX_LOOKED_UP = 20;
 
-const dropboxAddresses = () => new RegExp(`[0-9a-z]{26}@${setting('MAIL_DOMAIN').replaceAll('.', '\\.')}`, 'gi');
-
-/** Dropbox addresses are secrets: whoever knows one can write into its owner's records. The length stays as it was. */
-function blot(text: string): string {
-  return text.replace(dropboxAddresses(), (address) => 'x'.repeat(26) + address.slice(26));
-}
-
-const isDropbox = (address: string) => dropboxAddresses().exec(address)?.[0] === address;
+const mailDomain = () => setting('MAIL_DOMAIN');
+/** Dropbox addresses are secrets: whoever knows one can write into its owner's records. */
+const blot = (text: string) => blotted(text, mailDomain());
+const isDropbox = (address: string) => isDropboxAddress(address, mailDomain());
 const withoutDropboxes = (addresses: MailAddress[]) => addresses.filter(({ address }) => !isDropbox(address));
 
 async function readable<T>(read: () => Promise<T>): Promise<T> {
