@@ -274,7 +274,7 @@ export const UPLOADS_AT_ONCE = 2;
 /** Days an export of a backup can be downloaded, from when it was asked for: the bucket deletes it then. It can be made anew. */
 export const EXPORT_DAYS = 7;
 
-/** Places of mails, and bytes of raw mail, in one volume of an export: half a minute's work, a quarter of its function's memory. */
+/** Places of mails, and bytes of raw mail, in one volume of an export: some minutes' work at most, and a zip every tool opens. */
 export const EXPORT_VOLUME_MAILS = 10_000;
 export const EXPORT_VOLUME_BYTES = 1024 * MiB;
 

@@ -7,7 +7,7 @@ import { STSClient } from '@aws-sdk/client-sts';
 import type { Reach } from '../core/account/resolve-client.ts';
 import type { TenantId } from '../core/ids.ts';
 import { JobQueue } from '../core/job/send.ts';
-import { MailBucket } from '../core/message/raw-mail.ts';
+import { MailBucket, Uploads } from '../core/message/raw-mail.ts';
 import { Outbound } from '../core/outbound/send.ts';
 import { Table } from '../core/table/client.ts';
 import { Vault } from '../core/tenant/data-key-store.ts';
@@ -19,7 +19,8 @@ import { environmentNames, type ResourceName, type Settings, TENANT_ROLE_VARIABL
  * manifest row does not name finds no variable for it and fails at once, here as on AWS.
  */
 export const table = /* @__PURE__ */ once(() => new Table(dynamo(), nameOf('table')));
-export const mailBucket = /* @__PURE__ */ once(() => new MailBucket(new S3Client({ forcePathStyle: isLocal('S3') }), nameOf('mail')));
+export const mailBucket = /* @__PURE__ */ once(() => new MailBucket(s3(), nameOf('mail')));
+export const mailUploads = /* @__PURE__ */ once(() => new Uploads(s3(), nameOf('mail')));
 export const kms = /* @__PURE__ */ once(() => new KMSClient({}));
 export const keyId = () => nameOf('key');
 export const vault = /* @__PURE__ */ once(() => new Vault(kms(), table()));
@@ -33,6 +34,7 @@ export const backfillsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nam
 export const importsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('imports')));
 export const deletionsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('deletions')));
 export const backupsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('backups')));
+export const exportsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('exports')));
 export const offboardingsQueue = /* @__PURE__ */ once(() => new JobQueue(sqs(), nameOf('offboardings')));
 
 /** A setting of the deployment. */
@@ -51,6 +53,7 @@ export function mailServers(): Reach {
   return allowed && isLocal('DYNAMODB') ? { local: true, ...(JSON.parse(allowed) as { ca?: string }) } : { local: false };
 }
 
+const s3 = /* @__PURE__ */ once(() => new S3Client({ forcePathStyle: isLocal('S3') }));
 const dynamo = /* @__PURE__ */ once(() => new DynamoDBClient({}));
 const sts = /* @__PURE__ */ once(() => new STSClient({}));
 

@@ -36,6 +36,8 @@ export const resources = {
   backfills: { kind: 'queue', visibility: 360, maxReceives: 5, promise: 900 },
   /** Backups of the mail of members who left. A word that is lost is said again within minutes (`sweep-backups`). */
   backups: { kind: 'queue', visibility: 1080, maxReceives: 5, promise: 900 },
+  /** Exports of backups, a volume each. Looked after like backups. */
+  exports: { kind: 'queue', visibility: 1800, maxReceives: 5, promise: 900 },
   /** Members who leave, step by step; and members who are to be told of a lock. Looked after like backups. */
   offboardings: { kind: 'queue', visibility: 720, maxReceives: 5, promise: 300 },
   /** Hidden mail whose days are over. A word that is lost is said again the next day (`begin-deletions`). */
@@ -118,7 +120,7 @@ export const functions = {
       },
       // Who takes an invitation up is nobody's yet: whose it is, the item under the code's hash says.
       { on: 'table', actions: ['GetItem'], prefixes: ['C#*'] },
-      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*', 'exports/*'] },
       { on: 'mail', actions: ['PutObject'], prefixes: ['t/*'] },
       { on: 'key', actions: ['Decrypt'] },
       { on: 'inbound', actions: ['SendMessage'] },
@@ -126,6 +128,7 @@ export const functions = {
       { on: 'polls', actions: ['SendMessage'] },
       { on: 'backfills', actions: ['SendMessage'] },
       { on: 'backups', actions: ['SendMessage'] },
+      { on: 'exports', actions: ['SendMessage'] },
       { on: 'offboardings', actions: ['SendMessage'] },
     ],
     sendsMail: true,
@@ -276,6 +279,19 @@ export const functions = {
     ],
     sendsMail: true,
   },
+  'export-backup': {
+    entry: 'functions/export-backup/handler.ts',
+    trigger: { kind: 'queue', queue: 'exports', batchSize: 1, maxConcurrency: 5 },
+    timeout: 300,
+    memory: 1769,
+    uses: [
+      { on: 'table', actions: ['GetItem', 'BatchGetItem', 'PutItem', 'UpdateItem'], prefixes: ['T#*'] },
+      { on: 'table', actions: ['DeleteItem'], prefixes: ['D#EXPORTS'] },
+      { on: 'mail', actions: ['GetObject'], prefixes: ['raw/*', 't/*'] },
+      { on: 'mail', actions: ['PutObject', 'AbortMultipartUpload'], prefixes: ['exports/*'] },
+      { on: 'exports', actions: ['SendMessage'] },
+    ],
+  },
   'run-offboarding': {
     entry: 'functions/run-offboarding/handler.ts',
     trigger: { kind: 'queue', queue: 'offboardings', batchSize: 1, maxConcurrency: 5 },
@@ -302,9 +318,10 @@ export const functions = {
     timeout: 60,
     memory: 256,
     uses: [
-      { on: 'table', actions: ['Query'], prefixes: ['D#BACKUPS', 'D#OFFBOARDINGS'] },
+      { on: 'table', actions: ['Query'], prefixes: ['D#BACKUPS', 'D#EXPORTS', 'D#OFFBOARDINGS'] },
       { on: 'table', actions: ['BatchGetItem'], prefixes: ['T#*'] },
       { on: 'backups', actions: ['SendMessage'] },
+      { on: 'exports', actions: ['SendMessage'] },
       { on: 'offboardings', actions: ['SendMessage'] },
     ],
   },
@@ -377,6 +394,7 @@ export const environmentNames = {
   polls: 'POLLS_QUEUE_URL',
   backfills: 'BACKFILLS_QUEUE_URL',
   backups: 'BACKUPS_QUEUE_URL',
+  exports: 'EXPORTS_QUEUE_URL',
   offboardings: 'OFFBOARDINGS_QUEUE_URL',
   deletions: 'DELETIONS_QUEUE_URL',
   arrivals: 'ARRIVALS_TOPIC_ARN',

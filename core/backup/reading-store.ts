@@ -24,8 +24,8 @@ export async function noteReading(table: Table, viewer: Viewer, { message, reaso
   await table.putNew({ ...put, at: now.toISOString() });
 }
 
-/** Notes in the audit who took what of a backup away. */
-export async function noteDownload(table: Table, viewer: Viewer, { id, member }: Backup, what: 'manifest', now: Date): Promise<void> {
+/** Notes in the audit who took what of a backup away: its manifest, or a file of an export by its name. */
+export async function noteDownload(table: Table, viewer: Viewer, { id, member }: Backup, what: string, now: Date): Promise<void> {
   const after = { backup: id, what };
   const entry = { at: now.toISOString(), actor: viewer.member, action: 'backup.download', subject: `member:${member}`, after };
   await table.put(auditEntry(viewer.tenant, entry).put);

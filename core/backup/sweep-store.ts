@@ -1,8 +1,10 @@
 import { asTenantId } from '../ids.ts';
-import { BACKUP_LEASE_SECONDS } from '../limits.ts';
-import { backupKey, runningBackupsPartition } from '../table/keys.ts';
+import { BACKUP_LEASE_SECONDS, EXPORT_LEASE_SECONDS } from '../limits.ts';
+import { backupKey, exportKey, runningBackupsPartition, runningExportsPartition } from '../table/keys.ts';
 import type { Backup } from './backup.ts';
 import type { StartRoom } from './backup-store.ts';
+import type { Export, ExportJob } from './export.ts';
+import type { ExportStartRoom } from './export-store.ts';
 
 type Running = { sk: string; tenant: string; backup: string };
 
@@ -13,15 +15,24 @@ type Running = { sk: string; tenant: string; backup: string };
 export async function sweepBackups({ table, queue }: StartRoom, now: Date): Promise<number> {
   const running = await table.all<Running>({ pk: runningBackupsPartition });
   const backups = await table.getMany<Backup>(running.map(({ tenant, backup }) => backupKey(asTenantId(tenant), backup)));
-  const stuck = running.filter((_, i) => isStuck(backups[i], now));
+  const stuck = running.filter((_, i) => isStuck(backups[i], BACKUP_LEASE_SECONDS, now));
   for (const { tenant, backup } of stuck) await queue.send({ tenant, backup });
   return stuck.length;
 }
 
+/** The same for exports of backups. */
+export async function sweepExports({ table, queue }: ExportStartRoom, now: Date): Promise<number> {
+  const running = await table.all<ExportJob>({ pk: runningExportsPartition });
+  const exports = await table.getMany<Export>(running.map(({ tenant, backup, format }) => exportKey(asTenantId(tenant), backup, format)));
+  const stuck = running.filter((_, i) => isStuck(exports[i], EXPORT_LEASE_SECONDS, now));
+  for (const { tenant, backup, format } of stuck) await queue.send({ tenant, backup, format });
+  return stuck.length;
+}
+
 /** Word that waits in the queue is not missed sooner than a lease; two words do no harm. */
-function isStuck(backup: Backup | undefined, now: Date): boolean {
-  if (!backup) return false;
-  const { leaseUntil, updatedAt } = backup;
-  const heard = leaseUntil ?? new Date(Date.parse(updatedAt) + BACKUP_LEASE_SECONDS * 1000).toISOString();
+function isStuck(job: Pick<Backup, 'leaseUntil' | 'updatedAt'> | undefined, leaseSeconds: number, now: Date): boolean {
+  if (!job) return false;
+  const { leaseUntil, updatedAt } = job;
+  const heard = leaseUntil ?? new Date(Date.parse(updatedAt) + leaseSeconds * 1000).toISOString();
   return heard <= now.toISOString();
 }

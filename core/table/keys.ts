@@ -61,6 +61,8 @@ import type { TenantId } from '../ids.ts';
  * | backup                          | T#t#V                   | backup                            |
  * | page of a backup                | T#t#V#backup            | P#page                            |
  * | backup that is running          | D#BACKUPS               | tenant#backup                     |
+ * | export of a backup              | T#t#V#backup#X          | format                            |
+ * | export that is running          | D#EXPORTS               | tenant#backup#format              |
  * | off-boarding                    | T#t#Q                   | off-boarding                      |
  * | off-boarding that is running    | D#OFFBOARDINGS          | tenant#off-boarding               |
  * | member whose mail is being deleted | D#DELETIONS          | tenant#member                     |
@@ -69,7 +71,7 @@ import type { TenantId } from '../ids.ts';
  * Keys of tenant data begin with `T#<tenant>#`: IAM holds the API to those of its caller's tenant (dynamodb:LeadingKeys).
  * `A#` and `C#` are reached only by who knows the secret that is hashed in them; `X#` only by those who look after raw mail;
  * `D#` by the planner, by whoever changes when an account is polled, and by those who start, end and look after backups,
- * off-boardings and deletions.
+ * their exports, off-boardings and deletions.
  * Ids and normalised addresses hold no `#`; `~` sorts behind every character of them.
  */
 export type Key = { pk: string; sk: string };
@@ -256,6 +258,13 @@ export const backupPageKey = (t: TenantId, id: string, page: number): Key => ({
 });
 export const runningBackupsPartition = 'D#BACKUPS';
 export const runningBackupKey = (t: TenantId, id: string): Key => ({ pk: runningBackupsPartition, sk: `${t}#${id}` });
+
+export const exportKey = (t: TenantId, backup: string, format: string): Key => ({ pk: `${backupPagesPartition(t, backup)}#X`, sk: format });
+export const runningExportsPartition = 'D#EXPORTS';
+export const runningExportKey = (t: TenantId, backup: string, format: string): Key => ({
+  pk: runningExportsPartition,
+  sk: `${t}#${backup}#${format}`,
+});
 
 export const offboardingKey = (t: TenantId, id: string): Key => ({ pk: `T#${t}#Q`, sk: id });
 export const runningOffboardingsPartition = 'D#OFFBOARDINGS';

@@ -67,6 +67,7 @@ function reachesOf({ table, mail, key }: Storage, { queues, topics }: Queues): R
     polls: { arn: queues.polls.queueArn, variable: queues.polls.queueUrl },
     backfills: { arn: queues.backfills.queueArn, variable: queues.backfills.queueUrl },
     backups: { arn: queues.backups.queueArn, variable: queues.backups.queueUrl },
+    exports: { arn: queues.exports.queueArn, variable: queues.exports.queueUrl },
     offboardings: { arn: queues.offboardings.queueArn, variable: queues.offboardings.queueUrl },
     deletions: { arn: queues.deletions.queueArn, variable: queues.deletions.queueUrl },
     arrivals: { arn: topics.arrivals.topicArn, variable: topics.arrivals.topicArn },

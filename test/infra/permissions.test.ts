@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join as path } from 'node:path';
+import { sha256 } from '../../core/ids.ts';
+import { EXPORT_VOLUME_BYTES } from '../../core/limits.ts';
 import type { Route } from '../../functions/api/route.ts';
 import { routes } from '../../functions/api/routes.ts';
 import { type FunctionRow, functions } from '../../functions/manifest.ts';
@@ -40,7 +42,7 @@ beforeAll(async () => {
   await pollAMailbox();
   await importTwoPages();
   await handOver();
-  await backUp();
+  await exportBackup(await backUp());
   await offBoard();
   await comeBackTomorrow();
   await sweep();
@@ -280,7 +282,7 @@ async function handOver(): Promise<void> {
 }
 
 /** Mail of a member who left, more than one worker's turn of it, some stored by the dropbox before; and a backup nobody works on. */
-async function backUp(): Promise<void> {
+async function backUp(): Promise<{ tenant: string; backup: string }> {
   const { administrator } = world.people;
   const leaver = await join(host, administrator, 'leaver@example.com');
   await administrator.api('PATCH', `/v1/members/${leaver.id}`, { mailAddOn: true });
@@ -319,6 +321,52 @@ async function backUp(): Promise<void> {
     ExpressionAttributeValues: { ':long': { S: '2026-01-01T00:00:00.000Z' } },
   });
   expect(await host.fire('sweep-backups')).toEqual({ answer: expect.stringMatching(/"woken":1/) });
+  return { tenant, backup: started.json.id };
+}
+
+/** The mails of a backup in two volumes, for the first is as large as one may be; downloaded; and an export nobody works on. */
+async function exportBackup({ tenant, backup }: { tenant: string; backup: string }): Promise<void> {
+  const { api } = world.people.administrator;
+  const folder = `t/${tenant}/backups/${backup}`;
+  const manifest = JSON.parse(await readObject(`${folder}/manifest.json`)) as { parts: { key: string; mails: number; sha256: string }[] };
+  for (const part of manifest.parts.filter(({ mails }) => mails > 0)) {
+    const lines = (await readObject(part.key)).trim().split('\n');
+    const large = lines.map((line) => `${JSON.stringify({ ...JSON.parse(line), bytes: EXPORT_VOLUME_BYTES })}\n`).join('');
+    await writeObject(part.key, large);
+    part.sha256 = sha256(large);
+  }
+  await writeObject(`${folder}/manifest.json`, JSON.stringify(manifest));
+  await set({ pk: `T#${tenant}#V`, sk: backup }, { manifest: { S: sha256(JSON.stringify(manifest)) } });
+
+  const read = async () => (await api('GET', `/v1/backups/${backup}/export/zip`)).json;
+  expect((await api('POST', `/v1/backups/${backup}/export`, { format: 'zip' })).status).toBe(202);
+  await until(async () => (await read()).state === 'completed', 60);
+  expect((await read()).files).toHaveLength(2);
+  const { headers } = await api('GET', `/v1/backups/${backup}/export/zip/files/1`);
+  expect((await fetch(headers.get('location') as string)).status).toBe(200);
+
+  const upload = { M: { key: { S: `exports/${tenant}/${backup}/cut-off` }, id: { S: 'nobody knows it' } } };
+  const long = { S: '2026-01-01T00:00:00.000Z' };
+  await set({ pk: `T#${tenant}#V#${backup}#X`, sk: 'zip' }, { state: { S: 'running' }, upload, updatedAt: long });
+  const job = { tenant: { S: tenant }, backup: { S: backup }, format: { S: 'zip' } };
+  await dynamo('PutItem', { Item: { pk: { S: 'D#EXPORTS' }, sk: { S: `${tenant}#${backup}#zip` }, ...job } });
+  expect(await host.fire('sweep-backups')).toEqual({ answer: expect.stringMatching(/"exports":1/) });
+  await until(async () => (await read()).state === 'completed', 60);
+}
+
+const objectUrl = (key: string) => `${host.endpoints.s3}/mail/${key}`;
+const readObject = async (key: string) => (await fetch(objectUrl(key), { headers: signed() })).text();
+const writeObject = (key: string, body: string) => fetch(objectUrl(key), { method: 'PUT', headers: signed(), body });
+
+/** Sets attributes of an item. */
+async function set({ pk, sk }: { pk: string; sk: string }, attributes: Record<string, object>): Promise<void> {
+  const all = Object.entries(attributes);
+  await dynamo('UpdateItem', {
+    Key: { pk: { S: pk }, sk: { S: sk } },
+    UpdateExpression: `SET ${all.map(([name]) => `#${name} = :${name}`).join(', ')}`,
+    ExpressionAttributeNames: Object.fromEntries(all.map(([name]) => [`#${name}`, name])),
+    ExpressionAttributeValues: Object.fromEntries(all.map(([name, value]) => [`:${name}`, value])),
+  });
 }
 
 /** Somebody with a dropbox, records and a mailbox that is read leaves; and an off-boarding nobody works on. */

@@ -27,7 +27,7 @@ test('the access log holds no address: no path, no query, no caller', () => {
 
 test('a function that goes on through its own queue may go on longer than 16 rounds; no other may', () => {
   const looping = aws.all('AWS::Lambda::Function').filter(({ Properties }) => Properties.RecursiveLoop === 'Allow');
-  const names = ['delete-hidden-mail', 'poll-mailbox', 'run-backfill', 'run-backup', 'run-import', 'run-offboarding'];
+  const names = ['delete-hidden-mail', 'export-backup', 'poll-mailbox', 'run-backfill', 'run-backup', 'run-import', 'run-offboarding'];
   expect(looping.map(nameOf).sort()).toEqual(names);
 });
 

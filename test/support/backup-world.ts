@@ -3,7 +3,10 @@ import { ingestMailbox } from '../../core/account/ingest-mailbox.ts';
 import type { Backup, BackupJob, BackupStanding } from '../../core/backup/backup.ts';
 import { readBackup, type StartRoom, startBackup } from '../../core/backup/backup-store.ts';
 import type { BackupKind } from '../../core/backup/eligibility.ts';
+import type { Export, ExportFormat, ExportJob } from '../../core/backup/export.ts';
+import { type ExportStartRoom, readExport, startExport } from '../../core/backup/export-store.ts';
 import { type BackupRoom, runBackup } from '../../core/backup/run-backup.ts';
+import { type ExportRoom, runExport } from '../../core/backup/run-export.ts';
 import type { BackupScope } from '../../core/backup/scope.ts';
 import { ingest } from '../../core/dropbox/ingest.ts';
 import { newId, sha256 } from '../../core/ids.ts';
@@ -36,6 +39,9 @@ export class BackupWorld {
   now = NINE;
   readonly files = new Map<string, Uint8Array>();
   readonly jobs: BackupJob[] = [];
+  readonly exportJobs: ExportJob[] = [];
+  /** Uploads that were begun, and neither completed nor aborted. */
+  readonly uploads = new Set<string>();
   readonly told: ProductMail[] = [];
   private readonly parsed = new Map<string, ParsedMail>();
   private count = 0;
@@ -216,5 +222,52 @@ export class BackupWorld {
   async manifest(id: string) {
     const bytes = this.files.get(`t/${this.leaver.tenant}/backups/${id}/manifest.json`);
     return bytes && JSON.parse(Buffer.from(bytes).toString());
+  }
+
+  exportStartRoom(): ExportStartRoom {
+    return { table: this.table, queue: { send: async (job) => void this.exportJobs.push(job) } };
+  }
+
+  startExport(backup: string, format: ExportFormat = 'zip', viewer = this.admin): Promise<Export> {
+    const now = this.tick();
+    return startExport(this.exportStartRoom(), viewer, backup, { format, id: newId(now), now });
+  }
+
+  exportRoom(more: Partial<ExportRoom> = {}): ExportRoom {
+    return {
+      ...this.exportStartRoom(),
+      files: { read: async (key) => this.files.get(key), write: async (key, bytes) => void this.files.set(key, bytes) },
+      uploads: {
+        begin: async (key) => {
+          const id = String(++this.count);
+          this.uploads.add(id);
+          return { key, id };
+        },
+        finish: async ({ key, id }, bytes) => {
+          const pieces: Uint8Array[] = [];
+          for await (const piece of bytes) pieces.push(piece);
+          if (!this.uploads.delete(id)) throw new Error('NoSuchUpload');
+          const content = Buffer.concat(pieces);
+          this.files.set(key, content);
+          return { bytes: content.length, sha256: sha256(content) };
+        },
+        abort: async ({ id }) => void this.uploads.delete(id),
+      },
+      mailDomain: MAIL_DOMAIN,
+      clock: () => this.now,
+      ...more,
+    };
+  }
+
+  /** Works until the queue is empty; each turn makes a volume. */
+  async workExports(more: Partial<ExportRoom> = {}): Promise<void> {
+    for (let job = this.exportJobs.shift(); job; job = this.exportJobs.shift()) {
+      await runExport(this.exportRoom(more), this.leaver.tenant, job, new Date(this.now.getTime() + 60_000));
+      this.tick();
+    }
+  }
+
+  async readExport(backup: string, format: ExportFormat = 'zip'): Promise<Export> {
+    return (await readExport(this.table, this.leaver.tenant, backup, format)) as Export;
   }
 }

@@ -30,6 +30,7 @@ export type Thing =
   | 'locked add-on user'
   | 'leaver'
   | 'backup'
+  | 'exported backup'
   | 'running backup'
   | 'off-boarding'
   | 'failed off-boarding';
@@ -172,6 +173,9 @@ export const cells: Record<string, Cell> = {
   listBackups: { thing: 'member', seen: 'tenant' },
   readBackup: { thing: 'backup', seen: 'tenant' },
   downloadBackupManifest: { thing: 'backup', seen: 'tenant' },
+  startBackupExport: { thing: 'exported backup', seen: 'tenant', body: () => ({ format: 'zip' }) },
+  readBackupExport: { thing: 'exported backup', seen: 'tenant', path: { format: 'zip' } },
+  downloadBackupExport: { thing: 'exported backup', seen: 'tenant', path: { format: 'zip', file: '1' } },
   cancelBackup: { thing: 'running backup', seen: 'tenant', spends: true },
   downloadAttachment: { thing: 'mail', seen: SEEN.leads, path: { index: '0' } },
 };

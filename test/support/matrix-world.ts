@@ -168,6 +168,13 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     },
     leaver: async (owner) => (await leaver(owner)).id,
     backup: async (owner) => (await backup(owner)).id,
+    'exported backup': async (owner) => {
+      const { api } = administratorOf(owner);
+      const { id } = await backup(owner);
+      await expectStatus(202, api('POST', `/v1/backups/${id}/export`, { format: 'zip' }));
+      await until(async () => (await api('GET', `/v1/backups/${id}/export/zip`)).json.state === 'completed');
+      return id;
+    },
     // As if it still ran: a real one is over before anybody can cancel it.
     'running backup': async (owner) => {
       const { id, member } = await backup(owner);

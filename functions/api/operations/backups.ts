@@ -10,10 +10,12 @@ import {
   startLatestBackups,
 } from '../../../core/backup/backup-store.ts';
 import type { BackupKind } from '../../../core/backup/eligibility.ts';
+import { type Export, type exportInput, exportView } from '../../../core/backup/export.ts';
+import { findExport, findFile, startExport } from '../../../core/backup/export-store.ts';
 import { noteDownload } from '../../../core/backup/reading-store.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
-import { backupsQueue, mailBucket, tableOf } from '../../connect.ts';
+import { backupsQueue, exportsQueue, mailBucket, tableOf } from '../../connect.ts';
 import { errorForLog, log } from '../../edge/log.ts';
 import type { Call, Operation, Reply } from '../call.ts';
 
@@ -38,25 +40,41 @@ export const backupOperations = {
     await noteDownload(tableOf(viewer.tenant), viewer, backup, 'manifest', now);
     return { location: await mailBucket().link(manifestKey(viewer.tenant, backup.id), `backup-${backup.id}.json`, 'application/json') };
   },
+  startBackupExport: async ({ viewer, params, body, now }: Call<never, z.output<typeof exportInput>>) => {
+    const room = { table: tableOf(viewer.tenant), queue: { send: toldLater(exportsQueue) } };
+    const { format } = body;
+    const begun = await startExport(room, viewer, params.backupId ?? '', { format, id: newId(now), now });
+    return { ...shownExport(begun, now), headers: { location: `/v1/backups/${begun.backup}/export/${format}` } };
+  },
+  readBackupExport: async ({ viewer, params, now }: Call) => shownExport((await exportOf(viewer, params)).found, now),
+  downloadBackupExport: async ({ viewer, params, now }: Call) => {
+    const { backup, found } = await exportOf(viewer, params);
+    const { key, name, contentType } = findFile(found, params.file ?? '', now);
+    await noteDownload(tableOf(viewer.tenant), viewer, backup, name, now);
+    return { location: await mailBucket().link(key, name, contentType) };
+  },
 } satisfies Record<string, Operation>;
+
+const exportOf = (viewer: Viewer, { backupId = '', format = '' }: Record<string, string>) =>
+  findExport(tableOf(viewer.tenant), viewer, backupId, format);
+const shownExport = (found: Export, now: Date): Reply => ({ body: exportView(found, now) });
 
 async function start(kind: BackupKind, { viewer, params, body, now }: Start): Promise<Reply> {
   const backup = await startBackup(room(viewer), viewer, params.memberId ?? '', kind, { scope: body.scope, id: newId(now), now });
   return { ...shown(backup), headers: { location: `/v1/backups/${backup.id}` } };
 }
 
+const room = ({ tenant }: Viewer): StartRoom => ({ table: tableOf(tenant), queue: { send: toldLater(backupsQueue) } });
+
 /** A word that cannot be sent now is said again within minutes, by `sweep-backups`: what was begun is answered as begun. */
-const room = ({ tenant }: Viewer): StartRoom => ({
-  table: tableOf(tenant),
-  queue: {
-    send: async (job) => {
-      try {
-        await backupsQueue().send(job);
-      } catch (error) {
-        log.error('the worker of a backup was not told', { ...job, ...errorForLog(error) });
-      }
-    },
-  },
-});
+function toldLater<Job extends { backup: string }>(queue: () => { send: (job: Job) => Promise<void> }) {
+  return async (job: Job): Promise<void> => {
+    try {
+      await queue().send(job);
+    } catch (error) {
+      log.error('the worker of a backup was not told', { ...job, ...errorForLog(error) });
+    }
+  };
+}
 
 const shown = (backup: Backup): Reply => ({ body: backupView(backup) });

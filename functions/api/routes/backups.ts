@@ -1,5 +1,7 @@
 import { backupInput, backupReturned, backupsInput, backupsReturned } from '../../../core/backup/backup.ts';
 import { REASONS, reasonCodes } from '../../../core/backup/eligibility.ts';
+import { exportInput, exportReturned } from '../../../core/backup/export.ts';
+import { EXPORT_DAYS } from '../../../core/limits.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
 
@@ -86,5 +88,37 @@ export const backupRoutes: Route[] = [
     returns: 'redirect',
     status: 302,
     problems: ['not-complete'],
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/backups/{backupId}/export',
+    operation: 'startBackupExport',
+    summary: 'Export the mails of a completed backup',
+    description: `Of all backups its result consists of, as colleagues are shown them: without BCC, without how they came to others. It is made in the background: ask for it until its state is \`completed\`. For ${EXPORT_DAYS} days it can be downloaded, and who asks again is answered the same one; then it can be made anew. Unpack all volumes of a zip into one folder and check them with \`sha256sum -c SHA256SUMS*\`; a mail whose bytes are gone is \`missing\` in \`manifest.json\`.`,
+    body: exportInput,
+    example: { format: 'zip' },
+    returns: exportReturned,
+    status: 202,
+    problems: ['not-complete', 'changed-meanwhile'],
+  },
+  {
+    ...common,
+    method: 'GET',
+    path: '/v1/backups/{backupId}/export/{format}',
+    operation: 'readBackupExport',
+    summary: 'An export of a backup: how far it is, and its files',
+    returns: exportReturned,
+  },
+  {
+    ...common,
+    method: 'GET',
+    path: '/v1/backups/{backupId}/export/{format}/files/{file}',
+    operation: 'downloadBackupExport',
+    summary: 'A file of a completed export, by a short-lived link',
+    description: 'Its SHA-256 is in the export. Each link is noted in the audit.',
+    returns: 'redirect',
+    status: 302,
+    problems: ['not-complete', 'expired'],
   },
 ];

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import { filesOf } from '../../core/backup/export.ts';
+import { runExport } from '../../core/backup/run-export.ts';
+import { sweepExports } from '../../core/backup/sweep-store.ts';
+import { Table } from '../../core/table/client.ts';
+import { runningExportsPartition } from '../../core/table/keys.ts';
+import { readMbox, readZip } from '../support/archives.ts';
+import { BackupWorld } from '../support/backup-world.ts';
+import { randomOf } from '../support/crash-harness.ts';
+import { MemoryDynamo } from '../support/memory-dynamo.ts';
+
+/**
+ * An export by workers that are killed at any write, read, upload or send, with their words lost, doubled and out of order, and two
+ * workers at once: it ends; when it is complete every mail is in it exactly once, and what is not complete says so. EXPORT_SEED
+ * replays one, EXPORT_SCHEDULES says how many.
+ */
+const SCHEDULES = Number(process.env.EXPORT_SCHEDULES ?? 200);
+const SEED = Number(process.env.EXPORT_SEED ?? 20_261_122);
+const MAILS = 7;
+
+class Killed extends Error {}
+const moment = () => new Promise(setImmediate);
+
+async function schedule(seed: number): Promise<{ kills: number; state: string }> {
+  const random = randomOf(seed);
+  const dynamo = new MemoryDynamo();
+  const world = await new BackupWorld(new Table(dynamo.client, 'memory')).begin();
+  const subjects = Array.from({ length: MAILS }, (_, i) => `mail ${i}`);
+  for (const subject of subjects) await world.fetched(subject);
+  await world.setStatus('deactivated');
+  const { id: backup } = await world.backUp();
+  const format = random() < 0.5 ? 'zip' : 'mbox';
+  await world.startExport(backup, format);
+  const job = { tenant: world.leaver.tenant, backup, format } as const;
+  let kills = 0;
+  // Now and then so high that no volume is ever done: then it must fail, and not go on for ever.
+  const risk = random() < 0.1 ? 0.2 : random() * 0.03;
+
+  /** One worker, with a table and files of its own, that may die at whatever it does; when dead it does nothing more. */
+  const worker = async (): Promise<void> => {
+    let dead = false;
+    const step = () => {
+      if (!dead && random() >= risk) return;
+      if (!dead) kills++;
+      dead = true;
+      throw new Killed();
+    };
+    const table = new Table(dynamo.newClient(step), 'memory');
+    const base = world.exportRoom();
+    // S3 may take its time: so much that the lease is over, and another worker has taken the export meanwhile.
+    const around =
+      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
+      async (...args: A): Promise<R> => {
+        step();
+        for (let waits = random() < 0.2 ? Math.floor(random() * 8) : 0; waits > 0; waits--) await moment();
+        step();
+        const answer = await work(...args);
+        step();
+        return answer;
+      };
+    const { uploads, files, queue } = base;
+    const room = {
+      ...base,
+      table,
+      files: { read: around(files.read), write: around(files.write) },
+      uploads: { begin: around(uploads.begin), finish: around(uploads.finish), abort: around(uploads.abort) },
+      queue: { send: around(queue.send) },
+      volumeMails: 1 + Math.floor(random() * 4),
+    };
+    try {
+      await runExport(room, world.leaver.tenant, job, new Date(world.now.getTime() + 1 + random() * 3000));
+    } catch (error) {
+      // An upload that a successor has forgotten fails like any other call of S3.
+      if (!(error instanceof Killed) && !/NoSuchUpload/.test(String(error))) throw error;
+      // What was taken from the queue and not done comes again; sometimes the queue loses it all the same, and the sweep must help.
+      if (random() < 0.5) world.exportJobs.push(job);
+    }
+  };
+
+  const atWork = new Set<Promise<void>>();
+  for (let turns = 0; turns < 400; turns++) {
+    if ((await world.readExport(backup, format)).state !== 'running' && world.exportJobs.length === 0) break;
+    if (random() < 0.2) world.exportJobs.push(...world.exportJobs.slice(0, 1));
+    const taken = world.exportJobs.splice(0, random() < 0.4 ? 2 : 1);
+    for (const work of taken.map(worker)) atWork.add(work.finally(() => atWork.delete(work)));
+    // Few words at a time, so that a turn of the loop is about a turn of a worker; sometimes one is slower than its lease.
+    if (random() < 0.8) await Promise.all(atWork);
+    await moment();
+    world.tick(random() < 0.2 ? 400 : 1 + random() * 60);
+    await sweepExports(world.exportStartRoom(), world.now);
+  }
+  await Promise.all(atWork);
+
+  const made = await world.readExport(backup, format);
+  expect({ seed, state: made.state }).toEqual({ seed, state: expect.stringMatching(/^(completed|failed)$/) });
+  expect(await world.table.all({ pk: runningExportsPartition })).toEqual([]);
+  expect(made.leaseUntil).toBeUndefined();
+  if (made.state === 'failed') return { kills, state: made.state };
+  expect({ seed, mails: mailsOf(world, filesOf(made)) }).toEqual({ seed, mails: subjects });
+  // Each file is what was noted of it, byte for byte.
+  for (const { key, bytes, sha256 } of filesOf(made)) {
+    const content = world.files.get(key) as Uint8Array;
+    expect([content.length, createHash('sha256').update(content).digest('hex')]).toEqual([bytes, sha256]);
+  }
+  return { kills, state: made.state };
+}
+
+/** The mails of all volumes, in their order; each zip and mbox is read as a strict reader does. */
+function mailsOf(world: BackupWorld, files: { name: string; key: string }[]): string[] {
+  return files.flatMap(({ name, key }) => {
+    const content = Buffer.from(world.files.get(key) as Uint8Array);
+    if (name.endsWith('.mbox')) return readMbox(content).map(({ bytes }) => bytes.toString().trimEnd());
+    if (!name.endsWith('.zip')) return [];
+    return [...readZip(content)].filter(([path]) => path.endsWith('.eml')).map(([, bytes]) => bytes.toString());
+  });
+}
+
+test(
+  'scorecard 3, reliability 40: killed anywhere, doubled, lost, by two at once: it ends, and a complete one has every mail once',
+  async () => {
+    let kills = 0;
+    const ends: Record<string, number> = {};
+    for (let i = 0; i < SCHEDULES; i++) {
+      const { kills: more, state } = await schedule((SEED + i) | 0);
+      kills += more;
+      ends[state] = (ends[state] ?? 0) + 1;
+    }
+    console.log(`export-crash: EXPORT_SEED=${SEED}: ${SCHEDULES} schedules, ${kills} kills, ${JSON.stringify(ends)}`);
+    expect(kills).toBeGreaterThan(SCHEDULES / 4);
+    expect(ends.completed).toBeGreaterThan(SCHEDULES / 2);
+  },
+  10 * 60_000,
+);
