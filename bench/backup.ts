@@ -104,8 +104,8 @@ function watchMemory() {
   };
 }
 
-/** A member who left with so many mails; all of them have the same raw bytes. */
-async function fill(table: Table, files: MailBucket, mails: number) {
+/** A member who left with so many mails: the first has the first of the raw bytes, and so on, round and round. */
+export async function fill(table: Table, files: MailBucket, mails: number, raws = [Buffer.alloc(MAIL_BYTES, 'x')]) {
   const { tenant, addMember, ...world } = await dropboxWorld(table);
   const [admin, leaver] = [newId(new Date()), newId(new Date())];
   const viewer = await addMember(admin, 'admin@example.com', { profile: 'administrator' });
@@ -116,8 +116,8 @@ async function fill(table: Table, files: MailBucket, mails: number) {
   const records = await Promise.all(
     Array.from({ length: RECORDS }, (_, n) => existing(table, all, 'contacts', `customer-${n}@example.org`)),
   );
-  const rawKey = `t/${tenant}/mail/acc/bench.eml`;
-  await files.write(rawKey, Buffer.alloc(MAIL_BYTES, 'x'), 'message/rfc822');
+  const rawKeys = raws.map((_, n) => `t/${tenant}/mail/acc/bench-${n}.eml`);
+  for (const [n, raw] of raws.entries()) await files.write(rawKeys[n] as string, raw, 'message/rfc822');
   const begin = Date.UTC(2026, 0, 1);
   for (let start = 0; start < mails; start += 500) {
     const items = Array.from({ length: Math.min(500, mails - start) }, (_, i) => {
@@ -129,10 +129,10 @@ async function fill(table: Table, files: MailBucket, mails: number) {
       const row = { message, owner: leaver, receivedAt, direction: 'received', ...shown, counterparts: [from] };
       return [
         { ...ownMailKey(tenant, leaver, receivedAt, message), ...row, records: [{ module: 'contacts', id: records[n % RECORDS] }] },
-        { ...messageKey(tenant, message), id: message, thread: message, rawKey, rawSize: MAIL_BYTES, receivedAt },
+        { ...messageKey(tenant, message), id: message, thread: message, rawKey: rawKeys[n % raws.length], rawSize: MAIL_BYTES, receivedAt },
       ];
     });
     await table.putMany(items.flat());
   }
-  return { admin: viewer, leaver };
+  return { admin: viewer, leaver, rawKeys };
 }

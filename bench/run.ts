@@ -5,6 +5,7 @@ import { bundle } from '../lib/bundle.ts';
 import { benchBackup } from './backup.ts';
 import { benchCalls } from './calls.ts';
 import { benchCost } from './cost.ts';
+import { benchExport } from './export.ts';
 import { atMost, type Figure, plain, table } from './figures.ts';
 import { benchFiling } from './filing.ts';
 import { benchHost } from './host.ts';
@@ -15,7 +16,7 @@ import { benchSharing } from './sharing.ts';
 import { openWorkplace } from './workplace.ts';
 
 /**
- * `npm run bench [-- --check] [-- filing|listing|sharing|host|poll|pop3|backup ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
+ * `npm run bench [-- --check] [-- filing|listing|sharing|host|poll|pop3|backup|export ...] [--mails=N]`: prints what the product costs in time, calls and money, beside the
  * limits. With --check it exits 1 when one is broken. Sharing the machine with other work makes every figure worse.
  */
 const wanted = process.argv.slice(2).filter((word) => !word.startsWith('--'));
@@ -37,6 +38,7 @@ try {
   }
   if (isWanted('poll')) show('Polling a mailbox of 100,000 mails', await benchPoll());
   if (isWanted('backup')) show('Backing a mailbox of 20 KB mails up', await benchBackup(mailsWanted()));
+  if (isWanted('export')) show('Exporting a backup of 20 KB mails', await benchExport(mailsWanted()));
   if (isWanted('pop3')) show('Downloading a mailbox of 20 KB mails over POP3', await benchPop3(mailsWanted()));
 } finally {
   clearInterval(alive);

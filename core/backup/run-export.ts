@@ -196,12 +196,17 @@ function manifestBytes(one: Export, backup: Backup, volume: number, { mails }: C
           bytes: mails.reduce((all, { bytes }) => all + bytes, 0),
           missing,
         },
-        mails: mails.map(({ rawBytes: _, ...mail }) => mail),
+        mails: mails.map(asNamed),
       },
       undefined,
       1,
     )}\n`,
   );
+}
+
+function asNamed(mail: Contents['mails'][number]): ExportedMail {
+  const { rawBytes: _, ...named } = mail;
+  return named;
 }
 
 function counts(mails: Contents['mails']): { mails: number; missing: number; bytes: number } {

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { EXPORT_DAYS } from '../../core/limits.ts';
 import { functions } from '../../functions/manifest.ts';
 import { Asked, type Json, list, MAIL_DOMAIN, nameOf, synthesise, type Template } from './synthesised.ts';
 
@@ -61,12 +60,6 @@ test('the bucket is open to nobody in public, and forgets half-made uploads', ()
   expect(LifecycleConfiguration.Rules).toContainEqual(
     expect.objectContaining({ Status: 'Enabled', AbortIncompleteMultipartUpload: { DaysAfterInitiation: 1 } }),
   );
-});
-
-test('the bucket deletes exports, and nothing else, when they can no longer be downloaded', () => {
-  const { Rules } = aws.one('AWS::S3::Bucket').Properties.LifecycleConfiguration;
-  const expiring = Rules.filter((rule: Json) => rule.ExpirationInDays !== undefined);
-  expect(expiring).toEqual([{ Status: 'Enabled', Prefix: 'exports/', ExpirationInDays: EXPORT_DAYS }]);
 });
 
 test('what users gave us outlives the stack: table, bucket and key; and the table can go back in time', () => {
