@@ -17,8 +17,10 @@ import {
   hiddenMailKey,
   hostedAddressKey,
   memberKey,
+  messageKey,
   ownMailPartition,
   recordPartition,
+  remainsPartition,
   tenantKey,
 } from '../../core/table/keys.ts';
 import { BackupWorld, FRIEND, NINE, TARO } from '../support/backup-world.ts';
@@ -385,6 +387,24 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
       expect(found.copies.map(({ member }) => member)).toEqual([world.colleague.member]);
       expect(await table.all({ pk: 'D#DELETIONS' })).toEqual([]);
     }
+  });
+
+  test('a message that was marked anew, by the deletion of another holder’s copy, has its day from then', async () => {
+    const world = await leaver();
+    await world.daily();
+    await world.deletePages();
+    const [remains] = await table.all<{ message: string }>({ pk: remainsPartition(world.leaver.tenant, world.leaver.member) });
+    const meta = messageKey(world.leaver.tenant, remains!.message);
+    world.tick(DAY - 3600);
+    await table.update(meta, { update: 'SET unheldSince = :now', values: { ':now': world.now.toISOString() } });
+    world.tick(3600);
+    await world.daily();
+    await world.deletePages();
+    expect(await table.get(meta)).toBeDefined();
+    world.tick(DAY);
+    await world.daily();
+    await world.deletePages();
+    expect(await table.get(meta)).toBeUndefined();
   });
 
   test('two who left hold the same mail: it goes with the last of them', async () => {
