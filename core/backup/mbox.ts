@@ -46,17 +46,32 @@ export function mboxEntry(bytes: Uint8Array, at: string): Buffer {
 /** mboxrd: `From ` at the beginning of a line gets a `>`, and so does what has some already. */
 export function quotedFrom(bytes: Uint8Array): Buffer {
   const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const pieces: Buffer[] = [];
+  let lines = 0;
+  eachFrom(raw, () => lines++);
+  if (lines === 0) return raw;
+  // Counted first and copied then: pieces of a mail that is nothing but such lines would need 50 times its memory.
+  const quoted = Buffer.allocUnsafe(raw.length + lines);
+  let [taken, end] = [0, 0];
+  eachFrom(raw, (begin) => {
+    end += raw.copy(quoted, end, taken, begin);
+    quoted[end++] = QUOTE;
+    taken = begin;
+  });
+  raw.copy(quoted, end, taken);
+  return quoted;
+}
+
+/** Where each line `>*From ` begins. */
+function eachFrom(raw: Buffer, found: (begin: number) => void): void {
   let from = 0;
   for (let at = raw.indexOf(FROM); at !== -1; at = raw.indexOf(FROM, at + FROM.length)) {
     let begin = at;
     // Not before what was looked at for the line before: a line of nothing but signs is walked once.
     while (begin > from && raw[begin - 1] === QUOTE) begin--;
     if (begin !== 0 && raw[begin - 1] !== LF) continue;
-    pieces.push(raw.subarray(from, begin), Buffer.from([QUOTE]));
+    found(begin);
     from = begin;
   }
-  return pieces.length === 0 ? raw : Buffer.concat([...pieces, raw.subarray(from)]);
 }
 
 const FROM = Buffer.from('From ');

@@ -118,15 +118,17 @@ async function fill(room: ExportRoom, tenant: TenantId, filling: Filling): Promi
     one.format === 'mbox' && mail.line.again ? Promise.resolve(mail) : takeMail(room, mail),
   );
   let told = clock();
-  for await (const mail of mails) {
-    contents.mails.push(await add(archive, one, mail, sums));
-    contents.next = mail.next;
+  const pulse = async () => {
     const now = clock();
-    if (now.getTime() - told.getTime() >= EXPORT_PULSE_SECONDS * 1000) {
-      await notePulse(table, tenant, one, { mails: contents.mails.length, bytes: counts(contents.mails).bytes }, now);
-      told = now;
-    }
-    if (now >= until) break;
+    if (now.getTime() - told.getTime() < EXPORT_PULSE_SECONDS * 1000) return;
+    await notePulse(table, tenant, one, { mails: contents.mails.length, bytes: counts(contents.mails).bytes }, now);
+    told = now;
+  };
+  for await (const mail of mails) {
+    contents.mails.push(await add(archive, one, mail, { sums, pulse }));
+    contents.next = mail.next;
+    await pulse();
+    if (clock() >= until) break;
   }
   contents.manifest = manifestBytes(one, backup, volume, contents);
   if (one.format === 'zip') await closeZip(archive, one, volume, contents, sums);
@@ -151,7 +153,13 @@ async function* upTo<T extends { line: { bytes: number; records: unknown[] } }>(
   }
 }
 
-async function add(archive: Archive, { format }: Export, mail: TakenMail, sums: Map<string, string>): Promise<Contents['mails'][number]> {
+/** `pulse` between two files: a large mail on hundreds of records is minutes' work by itself. */
+async function add(
+  archive: Archive,
+  { format }: Export,
+  mail: TakenMail,
+  { sums, pulse }: { sums: Map<string, string>; pulse: () => Promise<void> },
+): Promise<Contents['mails'][number]> {
   const { message, receivedAt, direction, records, bytes: rawBytes, sha256: rawSha256 } = mail.line;
   const named = { message, receivedAt, direction, records, rawBytes, rawSha256 };
   if (format === 'mbox' && mail.line.again) return { ...named, bytes: 0, again: true };
@@ -167,6 +175,7 @@ async function add(archive: Archive, { format }: Export, mail: TakenMail, sums: 
     if (sums.has(path)) continue;
     await archive.add({ path, bytes, at: receivedAt });
     sums.set(path, sum);
+    await pulse();
   }
   return { ...exported, files: mail.paths };
 }

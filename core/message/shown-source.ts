@@ -24,7 +24,10 @@ export function withoutFields(raw: Buffer, hidden: RegExp): Buffer {
   const head = raw.subarray(0, endOfHeader(raw));
   // One byte a character, so that nothing is lost both ways.
   const text = head.toString('latin1');
-  const shown = text.replace(/^([\w-]+)[ \t]*:.*(?:\r?\n[ \t].*)*(?:\r?\n|$)/gm, (field, name: string) => (hidden.test(name) ? '' : field));
+  // A carriage return alone ends a line for some readers and not for others: what is folded behind one goes as well.
+  const shown = text.replace(/^([\w-]+)[ \t]*:.*(?:(?:\r+\n?|\n)[ \t].*)*(?:\r+\n?|\n|$)/gm, (field, name: string) =>
+    hidden.test(name) ? '' : field,
+  );
   return shown.length === text.length ? raw : Buffer.concat([Buffer.from(shown, 'latin1'), raw.subarray(head.length)]);
 }
 

@@ -357,6 +357,27 @@ describe('a worker', () => {
     expect((await world.readExport(backup)).begun).toBeUndefined();
   });
 
+  test('in a mail that is on many records as well, which may take longer than the lease', async () => {
+    await fetched('large', 'x');
+    const backup = await backedUp();
+    const manifest = await world.manifest(backup);
+    const line = JSON.parse(Buffer.from(world.files.get(manifest.parts[0].key) as Uint8Array).toString());
+    const records = Array.from({ length: 20 }, (_, i) => ({ module: 'contacts', id: `record-${i}` }));
+    await replaceManifest(backup, manifest, [{ ...line, records }]);
+    await world.startExport(backup);
+    const { uploads } = world.exportRoom();
+    let saidAt = '';
+    const finish: typeof uploads.finish = async (upload, bytes) => {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of bytes) pieces.push(piece);
+      saidAt = (await world.readExport(backup)).updatedAt;
+      return uploads.finish(upload, Readable.from(pieces));
+    };
+    const clock = () => world.tick(EXPORT_PULSE_SECONDS);
+    expect(await turn(backup, { clock, uploads: { ...uploads, finish } })).toBe('ended');
+    expect(Date.parse(saidAt) - Date.parse((await world.readExport(backup)).startedAt)).toBeGreaterThan(EXPORT_LEASE_SECONDS * 1000);
+  });
+
   test('reliability 40: one that is killed is replaced after its lease, and after some of them the export has failed', async () => {
     await fetched('a', 'x');
     const backup = await backedUp();

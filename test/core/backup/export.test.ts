@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
 import type { Archive } from '../../../core/backup/archive.ts';
 import { type Export, exportView } from '../../../core/backup/export.ts';
 import { positionFrom } from '../../../core/backup/export-mails-store.ts';
@@ -152,6 +153,15 @@ describe('mboxrd', () => {
   test('the From_ line bears the time of receipt in UTC, as asctime writes it', () => {
     expect(mboxEntry(Buffer.from('x\n'), AT).toString()).toBe('From MAILER-DAEMON Sun Mar  1 09:05:07 2026\nx\n\n');
     expect(mboxEntry(Buffer.from('x\n'), '2026-12-24T23:59:59.000Z').toString()).toContain('Thu Dec 24 23:59:59 2026\n');
+  });
+
+  test('reliability 40: a mail of nothing but such lines takes no more memory than its bytes', async () => {
+    const code = `import(${JSON.stringify(new URL('../../../core/backup/mbox.ts', import.meta.url).href)}).then(({ quotedFrom }) =>
+      require('node:worker_threads').parentPort.postMessage(quotedFrom(Buffer.alloc(6 * 1024 * 1024, 'From \\n')).length))`;
+    const worker = new Worker(code, { eval: true, resourceLimits: { maxOldGenerationSizeMb: 32 } });
+    const length = await new Promise((done, failed) => worker.once('message', done).once('error', failed));
+    expect(length).toBe(7 * 1024 * 1024);
+    await worker.terminate();
   });
 
   test('a reader that leaves ends the writer', async () => {

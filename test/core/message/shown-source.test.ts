@@ -33,6 +33,15 @@ describe('fields that are not a reader’s to know', () => {
     expect(latin1(withoutFields(Buffer.from('Bcc: x\nSubject: \xe9\n\nbody \xff', 'latin1'), hidden))).toBe('Subject: \xe9\n\nbody \xff');
     expect(latin1(withoutFields(Buffer.from('Subject: s\r\nBcc: x'), hidden))).toBe('Subject: s\r\n');
   });
+
+  test.each(['Bcc: x@example.org,\r y@example.org\r\n', 'Bcc: x@example.org,\r\r\n\ty@example.org\r\r\n', 'Bcc: x\r\r y\r'])(
+    'RFC 5322 3.6.3: what is folded behind a stray carriage return goes as well: %j',
+    (bcc) => {
+      const hidden = hiddenFields({ isSender: false, isTheirs: true })!;
+      const shown = latin1(withoutFields(Buffer.from(`From: a\r\n${bcc}Subject: s\r\n\r\nbody`), hidden));
+      expect(shown).toBe('From: a\r\nSubject: s\r\n\r\nbody');
+    },
+  );
 });
 
 describe('dropbox addresses are secrets', () => {
