@@ -3,7 +3,7 @@ import { headOf, hold, settleReplay } from '../dropbox/held-store.ts';
 import { recipientsOf } from '../dropbox/recipients.ts';
 import { type RawOwner, sweepLater } from '../dropbox/sweep-store.ts';
 import { stableId } from '../ids.ts';
-import { MAX_MATCHED_ADDRESSES } from '../limits.ts';
+import { MAX_MATCHED_ADDRESSES, NOT_KEPT_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Parcel } from '../message/delivery.ts';
@@ -19,9 +19,6 @@ import { readSettings } from '../tenant/tenant-store.ts';
 import type { MailAccount } from './account.ts';
 import type { MailboxDelivery } from './mailbox-delivery.ts';
 import { fixReceivedAt, type SeenOutcome, settleSeen } from './seen-mail-store.ts';
-
-/** Days the bytes of a mail are kept that policy says not to store: long enough for whoever is still at work on them. */
-const NOT_KEPT_DAYS = 1;
 
 /** A mail's bytes, and what a parser made of them; undefined when none can read it. */
 export type Letter = { raw: Uint8Array; mail: ParsedMail | undefined };
@@ -179,7 +176,7 @@ async function tiesOf(room: Mailroom, { delivery, mail, owner, account }: Case):
   const senders = await matchAll(room, owner, mail.from.map(({ address }) => address).slice(0, MAX_SENDERS_LOOKED_UP));
   const isOwn = ({ address, members }: AddressMatch) =>
     address === account?.address || address === owner.email || members.includes(owner.member);
-  const direction = !delivery.forged && senders.some(isOwn) ? 'sent' : 'received';
+  const direction = !delivery.unproved && senders.some(isOwn) ? 'sent' : 'received';
   const { matched } = recipientsOf(direction === 'sent' ? mail : { ...mail, to: mail.from, cc: [] }, {
     mailDomain: room.mailDomain,
     excludedDomains: owner.organisation.excludedDomains,

@@ -20,6 +20,6 @@ export type MailboxDelivery = {
   tooLarge?: true;
   /** What the receiver of a hosted mailbox found in it. A mail read over POP3 has passed its provider's checks. */
   suspect?: 'virus' | 'spam';
-  /** That receiver's checks speak against its From: it is not taken for its owner's own. */
-  forged?: true;
+  /** That receiver's checks do not prove its From: it is not taken for its owner's own. */
+  unproved?: true;
 };

@@ -67,6 +67,24 @@ export function isForged(
   return failed(verdicts);
 }
 
+/**
+ * Whether the receiver's checks prove that From wrote it: for an address that everybody knows, where being unsure says nothing. Of several
+ * From addresses none is proved: the checks are of one, and who forges writes theirs first. One signature of the right domain beside
+ * others does not count either: SES does not say which one passed.
+ */
+export function isProved(
+  { source, verdicts }: Pick<Delivery, 'source' | 'verdicts'>,
+  mail: Pick<ParsedMail, 'from' | 'dkimDomains'>,
+): boolean {
+  if (mail.from.length !== 1 || verdicts.dmarc === 'FAIL') return false;
+  if (verdicts.dmarc === 'PASS') return true;
+  const from = domainOf(mail.from[0]?.address ?? '');
+  const spfAligned = verdicts.spf === 'PASS' && isAligned(domainOf(source), from);
+  return (
+    spfAligned || (verdicts.dkim === 'PASS' && mail.dkimDomains.length > 0 && mail.dkimDomains.every((domain) => isAligned(domain, from)))
+  );
+}
+
 const failed = ({ spf, dkim }: Verdicts) => spf === 'FAIL' || dkim === 'FAIL';
 
 /** Relaxed alignment: the same domain, or one below the other. */

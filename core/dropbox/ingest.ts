@@ -110,12 +110,15 @@ const isLive = (found: Found): found is Found & { receiver: Receiver } => found.
 async function findReceivers(room: Pick<Mailroom, 'table' | 'mailDomain'>, delivery: Delivery): Promise<Found[]> {
   const recipients = [...new Set(delivery.recipients.map((recipient) => recipient.toLowerCase()))];
   const ours = recipients.filter((recipient) => recipient.endsWith(`@${room.mailDomain}`));
-  return Promise.all(
+  const found = await Promise.all(
     ours.map(async (recipient) => {
       const receiver = await findReceiver(room.table, recipient);
       return { recipient, receiver, isLive: receiver !== undefined && receives(receiver, delivery.receivedAt) };
     }),
   );
+  // One mailbox under several tags is one.
+  const accounts = found.map(({ receiver }) => (receiver && isHosted(receiver) ? receiver.account : undefined));
+  return found.filter((_, i) => accounts[i] === undefined || accounts.indexOf(accounts[i]) === i);
 }
 
 /** A hosted mailbox takes all mail, from whomsoever, active or not, and of a deactivated owner too (R-33): it would be lost else. */

@@ -9,11 +9,15 @@ export type Receiver = Dropbox | HostedAddress;
 
 export const isHosted = (receiver: Receiver): receiver is HostedAddress => 'account' in receiver;
 
-/** Who receives at a recipient's address, whoever's it is, by one Query; undefined when there is nobody. For the mail path. */
+/**
+ * Who receives at a recipient's address, whoever's it is, by one Query; undefined when there is nobody. For the mail path. What follows a
+ * plus is the sender's own note (RFC 5233) at a mailbox; a dropbox's address is a secret, and nobody has written one down with a tag.
+ */
 export async function findReceiver(table: Table, address: string): Promise<Receiver | undefined> {
   // Eventually consistent: half the price, and a new address is not written to within milliseconds.
-  const [receiver] = await table.all<Receiver>({ pk: receiverPartition(sha256(address)), consistent: false });
-  return receiver;
+  const untagged = address.replace(/\+[^@]*@/, '@');
+  const [receiver] = await table.all<Receiver>({ pk: receiverPartition(sha256(untagged)), consistent: false });
+  return receiver && (untagged === address || isHosted(receiver)) ? receiver : undefined;
 }
 
 /**

@@ -62,6 +62,7 @@ function sent(to: string[], parsed: ParsedMail | 'unreadable' = question(), more
 }
 const question = (more: Partial<ParsedMail> = {}) =>
   mail({ from: [{ address: TARO, name: 'Taro' }], to: [{ address: 'mika@example.com', name: 'Mika' }], subject: 'A question', ...more });
+const AND_EVIL = { from: ['a@evil.example', 'mika@example.com'].map((address) => ({ address, name: '' })) };
 const failing = (what: 'spam' | 'virus'): Partial<Delivery> => ({ verdicts: { ...delivery([]).verdicts, [what]: 'FAIL' } });
 
 const timeline = async (viewer: Viewer, record: string) => (await listTimeline(table, viewer, record, { limit: 100 })).items;
@@ -137,6 +138,52 @@ describe('R-43: mail to a hosted mailbox', () => {
     ]);
     await take(sent([address], question(), { verdicts }));
     expect(await timeline(world.viewer, contact)).toMatchObject([{ subject: 'A question', direction: 'received' }]);
+  });
+
+  test.each<[string, Partial<Delivery['verdicts']>, string, Partial<ParsedMail>, boolean]>([
+    ['checks that are all unsure prove nothing', {}, 'mika@example.com', {}, false],
+    ['SPF of the domain in From does', { spf: 'PASS' }, 'mika@example.com', {}, true],
+    ['SPF of whoever passes it on does not', { spf: 'PASS' }, 'mika@evil.example', {}, false],
+    ['a signature of that domain does', { dkim: 'PASS' }, 'mika@provider.example', {}, true],
+    ['one beside another may be the one that failed', { dkim: 'PASS' }, '', { dkimDomains: ['evil.example', 'example.com'] }, false],
+    [
+      'a stranger who writes the owner beside them proves their own address',
+      { spf: 'PASS', dmarc: 'PASS' },
+      'a@evil.example',
+      AND_EVIL,
+      false,
+    ],
+  ])('R-43: everybody knows its address: in From, the owner counts as who sent it only when that is proved: %s', async (...row) => {
+    const [, verdicts, source, more, isSent] = row;
+    const world = await dropboxWorld(table);
+    const contact = await existing(table, world, 'contacts', TARO);
+    const { address } = await hosted(world);
+    const unsure = { spam: 'PASS', virus: 'PASS', spf: 'GRAY', dkim: 'GRAY', dmarc: 'GRAY' } as const;
+    await take(sent([address], mail(more), { source, verdicts: { ...unsure, ...verdicts } }));
+    expect((await timeline(world.viewer, contact)).map(({ direction }) => direction)).toEqual(isSent ? ['sent'] : []);
+    expect(await own(world.viewer)).toMatchObject([{ direction: isSent ? 'sent' : 'received' }]);
+  });
+
+  test('a forged one that failed, or could not be read, is not sent by its owner either when they replay it', async () => {
+    const world = await dropboxWorld(table);
+    const contact = await existing(table, world, 'contacts', TARO);
+    const { address } = await hosted(world);
+    const verdicts = { ...delivery([]).verdicts, spf: 'FAIL', dkim: 'FAIL', dmarc: 'FAIL' } as const;
+    await holdUnprocessed(roomOf(table), sent([address], mail(), { verdicts }));
+    expect(await replay(world.viewer)).toBe('filed');
+    expect(await timeline(world.viewer, contact)).toEqual([]);
+    expect(await own(world.viewer)).toMatchObject([{ direction: 'received', records: [] }]);
+  });
+
+  test('RFC 5233: with a tag behind a plus it is the same mailbox, once; a dropbox is reached by its whole address alone', async () => {
+    const world = await dropboxWorld(table);
+    const { account, address } = await hosted(world);
+    const tagged = (tag: string, to: string) => to.replace('@', `+${tag}@`);
+    const secret = tagged('x', world.address);
+    const outcomes = await take(sent([tagged('fair', address), tagged('Shop+two', address), address, secret]));
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(['filed', 'ignored']);
+    expect([(await own(world.viewer)).length, (await ledger(world, account)).length]).toEqual([1, 1]);
+    expect((await held(world.viewer)).length).toBe(0);
   });
 
   test('a redelivery changes nothing; a second mailbox of the same member does not show it twice', async () => {
@@ -323,6 +370,22 @@ describe('whatever is lost on the way', () => {
     expect(again.map((one) => one.rawKey).sort()).toEqual([lost!.rawKey, cutOff!.rawKey]);
     for (const one of again) await take(one);
     expect([(await own(world.viewer)).length, (await held(world.viewer)).length]).toEqual([3, 1]);
+  });
+
+  test('what policy says not to store is settled too where it came for two at once, whose names no header tells', async () => {
+    const world = await dropboxWorld(table, { organisation: { mailPolicy: { ...NO_POLICY, storeOnlyRecordMail: true } } });
+    const [one, two] = [await hosted(world), await hosted(world)];
+    const both = sent([one.address, two.address], question(), { id: 'ofboth01', rawKey: 'raw/ofboth01' });
+    expect((await take(both)).map(({ reason }) => reason)).toEqual(['not-kept', 'not-kept']);
+    await table.delete({ pk: 'X#reconcile', sk: 'ROUND' });
+    const room = {
+      table,
+      mailDomain: MAIL_DOMAIN,
+      list: async () => ({ objects: [{ key: both.rawKey, modified: START }], more: false }),
+      readBeginning: async () => Buffer.from(headOf(both).toString().replace(` for ${one.address}`, '')),
+      again: async () => {},
+    };
+    expect(await reconcileRawMail(room, new Date(LATER), { minutes: 60, hasTime: () => true })).toMatchObject({ looked: 1, unknown: [] });
   });
 });
 
