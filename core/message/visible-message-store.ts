@@ -35,7 +35,7 @@ export async function readVisible(table: Table, viewer: Viewer, id: string): Pro
 }
 
 /**
- * The conversation of a message as far as the viewer may see it, in order of receipt. All of it is decided at once, in a few batches, and
+ * The conversation of a message as far as the viewer may see it, in order of receipt; of a longer one the newest `limit` mails. All of it is decided at once, in a few batches, and
  * what is hidden is passed over before that: it tells nothing by time (R-42).
  */
 export async function listThread(table: Table, viewer: Viewer, thread: string, limit: number): Promise<TimelineEntry[]> {
@@ -43,7 +43,7 @@ export async function listThread(table: Table, viewer: Viewer, thread: string, l
   const reasons = await reasonsOf(table, viewer, copies);
   const seen = seenFirst(viewer, copies, reasons).map(({ copy }) => copy);
   const shown = [...new Map([...seen].reverse().map((copy) => [copy.message, copy])).values()].sort(byReceipt);
-  const keys = shown.slice(0, limit).flatMap((copy) => rowKey(viewer, copy) ?? []);
+  const keys = shown.slice(-limit).flatMap((copy) => rowKey(viewer, copy) ?? []);
   const rows = keys.length > 0 ? await table.getMany<TimelineEntry>(keys) : [];
   return rows.filter((row) => row !== undefined);
 }

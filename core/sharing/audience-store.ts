@@ -12,7 +12,7 @@ export async function readColleagues(table: Table, viewer: Viewer, most?: number
   const pk = membersPartition(viewer.tenant);
   const [settings, members] = await Promise.all([
     readSettings(table, viewer.tenant),
-    most === undefined ? table.all<Member>({ pk }) : table.page<Member>({ pk, limit: most + 1 }).then(({ items }) => items),
+    most === undefined ? table.all<Member>({ pk }) : firstOf(table, pk, most + 1),
   ]);
   const colleagues = members.slice(0, most).flatMap((member) => {
     const profile = settings?.profiles.get(member.profile);
@@ -20,4 +20,16 @@ export async function readColleagues(table: Table, viewer: Viewer, most?: number
     return [{ tenant: viewer.tenant, member: member.id, name: member.name, email: member.email, profile, organisation: settings.tenant }];
   });
   return { colleagues, more: most !== undefined && members.length > most };
+}
+
+/** A read ends at a megabyte, however few of them that are. */
+async function firstOf(table: Table, pk: string, limit: number): Promise<Member[]> {
+  const members: (Member & { sk: string })[] = [];
+  let more = true;
+  while (more && members.length < limit) {
+    const page = await table.page<Member & { sk: string }>({ pk, limit: limit - members.length, after: members.at(-1)?.sk });
+    members.push(...page.items);
+    more = page.more;
+  }
+  return members;
 }

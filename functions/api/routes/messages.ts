@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { MAX_SEARCHED_MAILS } from '../../../core/limits.ts';
+import { MAX_SEARCHED_MAILS, MAX_THREAD_MAILS } from '../../../core/limits.ts';
 import { backfillReturned } from '../../../core/message/backfill.ts';
 import { messageReturned, ownMailReturned, timelineReturned } from '../../../core/message/message.ts';
 import { countReturned, mailFilter } from '../../../core/message/search-mail.ts';
@@ -97,6 +97,7 @@ export const messageRoutes: Route[] = [
     operation: 'readThread',
     tag: 'Mail',
     summary: 'The conversation a mail belongs to, oldest first',
+    description: `As far as you may see it. Of a longer one, the newest ${MAX_THREAD_MAILS} mails.`,
     who: 'member',
     returns: z.object({ items: z.array(timelineReturned) }),
   },
