@@ -54,9 +54,6 @@ export const PARSE_DEADLINE_MS = 10_000;
 /** Days the raw bytes of a mail that was not taken are kept for replay. */
 export const HELD_DAYS = 30;
 
-/** Days the bytes of a mail are kept that policy says not to store: long enough for whoever is still at work on them. */
-export const NOT_KEPT_DAYS = 1;
-
 /** Days an entry of the activity list is kept. */
 export const ACTIVITY_DAYS = 90;
 

@@ -14,5 +14,16 @@ export function hostedDeliveryOf(delivery: Delivery, { tenant, member, account }
   const { id, rawKey, receivedAt, verdicts } = delivery;
   const suspect = verdicts.virus === 'FAIL' ? 'virus' : verdicts.spam === 'FAIL' ? 'spam' : undefined;
   const unproved = letter?.mail && isProved(delivery, letter.mail) ? undefined : true;
-  return { tenant, member, account, seen: sha256(id), rawKey, rawSize: letter?.raw.length ?? 0, receivedAt, suspect, unproved };
+  return {
+    tenant,
+    member,
+    account,
+    seen: sha256(id),
+    rawKey,
+    rawSize: letter?.raw.length ?? 0,
+    receivedAt,
+    hosted: true,
+    suspect,
+    unproved,
+  };
 }

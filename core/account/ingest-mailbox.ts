@@ -3,7 +3,7 @@ import { headOf, hold, settleReplay } from '../dropbox/held-store.ts';
 import { recipientsOf } from '../dropbox/recipients.ts';
 import { type RawOwner, sweepLater } from '../dropbox/sweep-store.ts';
 import { stableId } from '../ids.ts';
-import { MAX_MATCHED_ADDRESSES, NOT_KEPT_DAYS } from '../limits.ts';
+import { MAX_MATCHED_ADDRESSES } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Parcel } from '../message/delivery.ts';
@@ -19,6 +19,9 @@ import { readSettings } from '../tenant/tenant-store.ts';
 import type { MailAccount } from './account.ts';
 import type { MailboxDelivery } from './mailbox-delivery.ts';
 import { fixReceivedAt, type SeenOutcome, settleSeen } from './seen-mail-store.ts';
+
+/** Days the bytes of a mail are kept that policy says not to store: long enough for whoever is still at work on them. */
+const NOT_KEPT_DAYS = 1;
 
 /** A mail's bytes, and what a parser made of them; undefined when none can read it. */
 export type Letter = { raw: Uint8Array; mail: ParsedMail | undefined };
@@ -101,6 +104,8 @@ export async function takeMail(
   const message = messageIdOf(delivery.tenant, mail, raw);
   const rawOwner = { ...rawOwnerOf(delivery), message };
   if (ties.length === 0 && owner.organisation.mailPolicy?.storeOnlyRecordMail) {
+    // No server keeps it: a stranger's first mail would be lost, and nobody told.
+    if (delivery.hosted) return holdMail(room, delivery, 'no-record', { mail, replayed });
     return { outcome: 'not-kept', usesRaw: false, owner: rawOwner, days: NOT_KEPT_DAYS };
   }
   const filed = await fileMail(room.table, {

@@ -18,6 +18,8 @@ export type MailboxDelivery = {
   firstSync?: true;
   /** It is over the limit for one mail: the bytes are its header alone. */
   tooLarge?: true;
+  /** It came to a hosted mailbox: it is kept nowhere else. */
+  hosted?: true;
   /** What the receiver of a hosted mailbox found in it. A mail read over POP3 has passed its provider's checks. */
   suspect?: 'virus' | 'spam';
   /** That receiver's checks do not prove its From: it is not taken for its owner's own. */

@@ -16,6 +16,8 @@ export type HeldReason =
   | 'nothing-to-file'
   | 'unreadable'
   | 'failed'
+  /** Of a hosted mailbox: it concerns no record, and policy is to store only what does. */
+  | 'no-record'
   /** Of a mailbox: over the limit for one mail, so only its header was fetched. */
   | 'too-large';
 

@@ -4,7 +4,6 @@ import { holdMail, type Letter, takeMail, type Verdict } from '../account/ingest
 import type { MailboxDelivery } from '../account/mailbox-delivery.ts';
 import { settleSeen } from '../account/seen-mail-store.ts';
 import { stableId, type TenantId } from '../ids.ts';
-import { HELD_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import type { Delivery } from '../message/delivery.ts';
@@ -29,8 +28,6 @@ export type Outcome = { recipient: string; outcome: Activity['outcome']; reason?
 type Settled = Outcome & {
   owner?: RawOwner;
   usesRaw?: boolean;
-  /** Days the bytes are kept when nobody's message needs them, if not as long as a held mail's. */
-  days?: number;
   /** Says in a mailbox's ledger that all is done. */
   commit?: () => Promise<void>;
 };
@@ -70,8 +67,7 @@ export async function ingest(room: Mailroom, delivery: Delivery): Promise<Outcom
 async function conclude(room: Pick<Mailroom, 'table'>, delivery: Delivery, settled: Settled[]): Promise<Outcome[]> {
   if (delivery.recipients.length > 1 || !settled.some(({ usesRaw }) => usesRaw)) {
     const owners = settled.flatMap(({ owner }) => owner ?? []);
-    const days = settled.length > 0 ? Math.max(...settled.map((each) => each.days ?? HELD_DAYS)) : HELD_DAYS;
-    await sweepLater(room.table, delivery, owners, days);
+    await sweepLater(room.table, delivery, owners);
   }
   for (const { commit } of settled) await commit?.();
   return settled.map(({ recipient, outcome, reason }) => ({ recipient, outcome, reason }));

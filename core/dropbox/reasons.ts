@@ -14,6 +14,7 @@ const EXPLANATIONS: Record<string, string> = {
     'Filing it needs a record that you may not see, or may not create. Ask an administrator for the permission, then replay it.',
   'nothing-to-file':
     'None of its To and CC addresses is a customer: colleagues, excluded domains, no-reply addresses and the dropbox itself never are, and CC addresses are only matched, not created. Create the record, then replay it.',
+  'no-record': `It concerns no lead or contact, and your organisation stores only mail that does. It came to a mailbox hosted here, so it is nowhere else: read it in its raw source, or create the record and replay it, within ${HELD_DAYS} days.`,
   unreadable: `Its structure is broken or built to overwhelm a parser, so it could not be read. Its raw source is kept for ${HELD_DAYS} days; replay it after an update of this product.`,
   failed: 'It could not be processed, several times in a row. We have been alerted. Replay it later.',
   'too-large': `It is larger than ${MAX_MAIL_BYTES / 1024 / 1024} MB, so only its header was fetched. It is still in your mailbox: read it there.`,

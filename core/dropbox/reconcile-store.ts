@@ -2,7 +2,6 @@ import type { HostedAddress } from '../account/hosted-address.ts';
 import { hostedDeliveryOf } from '../account/hosted-delivery.ts';
 import type { SeenMail } from '../account/seen-mail-store.ts';
 import { stableId } from '../ids.ts';
-import { HELD_DAYS, NOT_KEPT_DAYS } from '../limits.ts';
 import type { Delivery } from '../message/delivery.ts';
 import { readCopy } from '../message/message-store.ts';
 import type { Listed } from '../message/raw-mail.ts';
@@ -87,8 +86,7 @@ async function lookAt(room: Reconciliation, { key, modified }: Listed): Promise<
   const delivery = head && deliveryOf(id, key, head);
   if (!delivery) return 'foreign';
   const [recipient] = delivery.recipients;
-  if (!recipient) return (await isNoted(room.table, id, modified, NOT_KEPT_DAYS)) ? 'settled' : key;
-  if (!recipient.endsWith(`@${room.mailDomain}`)) return key;
+  if (!recipient?.endsWith(`@${room.mailDomain}`)) return key;
   const receiver = await findReceiver(room.table, recipient);
   // Nobody's address is an outcome too, and is noted as such when the mail is taken in.
   if (!receiver) return heal(room, delivery);
@@ -124,9 +122,9 @@ async function heal(room: Reconciliation, delivery: Delivery): Promise<string> {
   return 'healed';
 }
 
-/** Whatever became of it but a filing for one recipient is noted for the sweep, under the day its days end: thirty, or fewer if nobody keeps it. */
-async function isNoted(table: Table, id: string, modified: string, keptDays = HELD_DAYS): Promise<boolean> {
-  const days = new Set([modified, new Date(Date.parse(modified) - SLACK_MS).toISOString()].map((at) => sweepDayOf(at, keptDays)));
+/** Whatever became of it but a filing for one recipient is noted for the sweep, under the day its thirty days end. */
+async function isNoted(table: Table, id: string, modified: string): Promise<boolean> {
+  const days = new Set([modified, new Date(Date.parse(modified) - SLACK_MS).toISOString()].map((at) => sweepDayOf(at)));
   for (const day of days) if (await table.get(sweepKey(day, id), { consistent: false })) return true;
   return false;
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { HIDDEN_MAIL_DAYS, MAX_HIDDEN_MAIL_DAYS, MAX_POLICY_EXCLUSIONS, MIN_HIDDEN_MAIL_DAYS } from '../limits.ts';
+import { HELD_DAYS, HIDDEN_MAIL_DAYS, MAX_HIDDEN_MAIL_DAYS, MAX_POLICY_EXCLUSIONS, MIN_HIDDEN_MAIL_DAYS } from '../limits.ts';
 import { type SharingType, sharingType } from './sharing-type.ts';
 
 /** What an administrator sets for all members: it narrows what they share, and never widens it. */
@@ -39,7 +39,9 @@ export const mailPolicyPatch = z
       .meta({ description: 'Members who chose another one before share nothing until they choose anew' }),
     excludedDomains: exclusions(253).meta({ description: 'Never shared by anybody, subdomains included' }),
     excludedAddresses: exclusions(254),
-    storeOnlyRecordMail: z.boolean().meta({ description: 'Mail that concerns no record is not kept, and stays on its server' }),
+    storeOnlyRecordMail: z.boolean().meta({
+      description: `Mail that concerns no record is not kept, and stays on its server. That of a hosted mailbox has none: it is held for its owner, ${HELD_DAYS} days`,
+    }),
     hiddenMailDays: z.int().min(MIN_HIDDEN_MAIL_DAYS).max(MAX_HIDDEN_MAIL_DAYS).meta({
       description: 'Days the hidden mail of a deactivated member is kept at least; administrators are told a week before they end',
     }),

@@ -208,7 +208,7 @@ describe('R-43: mail to a hosted mailbox', () => {
     const outcomes = await take(all);
     expect(outcomes.map(({ outcome, reason }) => reason ?? outcome)).toEqual([
       'unregistered-sender',
-      'not-kept',
+      'no-record',
       'filed',
       'unknown-recipient',
     ]);
@@ -216,13 +216,19 @@ describe('R-43: mail to a hosted mailbox', () => {
     expect(await swept()).not.toContain(all.rawKey);
   });
 
-  test('what policy says not to store is gone after two days, and not after thirty', async () => {
+  test('what policy says not to store is held for its owner, for nobody else keeps it; replayed once it concerns a record, it is filed', async () => {
     const world = await dropboxWorld(table, { organisation: { mailPolicy: { ...NO_POLICY, storeOnlyRecordMail: true } } });
     const { account, address } = await hosted(world);
-    const one = sent([address]);
-    expect(await take(one)).toMatchObject([{ outcome: 'ignored', reason: 'not-kept' }]);
-    expect(await ledger(world, account)).toMatchObject([{ outcome: 'not-kept' }]);
-    expect(await swept(new Date('2026-03-03T12:00:00.000Z'))).toContain(one.rawKey);
+    const [one, other] = [sent([address]), sent([address])];
+    for (const each of [one, other, one]) expect(await take(each)).toMatchObject([{ outcome: 'held', reason: 'no-record' }]);
+    expect(await held(world.viewer)).toMatchObject([{ subject: 'A question' }, { subject: 'A question' }]);
+    expect(await replay(world.viewer)).toBe('held');
+    expect(await held(world.viewer)).toMatchObject([{ reason: 'no-record' }, { reason: 'no-record' }]);
+    const contact = await existing(table, world, 'contacts', TARO);
+    expect(await replay(world.viewer)).toBe('filed');
+    expect([(await held(world.viewer)).length, (await timeline(world.viewer, contact)).length]).toEqual([1, 1]);
+    expect((await ledger(world, account)).map((line) => line.outcome).sort()).toEqual(['filed', 'held']);
+    expect((await swept()).filter((key) => [one.rawKey, other.rawKey].includes(key))).toHaveLength(1);
   });
 
   test('R-33: of a deactivated member it is filed, for a mailbox has nowhere else to keep it; nobody else sees it', async () => {
@@ -370,22 +376,6 @@ describe('whatever is lost on the way', () => {
     expect(again.map((one) => one.rawKey).sort()).toEqual([lost!.rawKey, cutOff!.rawKey]);
     for (const one of again) await take(one);
     expect([(await own(world.viewer)).length, (await held(world.viewer)).length]).toEqual([3, 1]);
-  });
-
-  test('what policy says not to store is settled too where it came for two at once, whose names no header tells', async () => {
-    const world = await dropboxWorld(table, { organisation: { mailPolicy: { ...NO_POLICY, storeOnlyRecordMail: true } } });
-    const [one, two] = [await hosted(world), await hosted(world)];
-    const both = sent([one.address, two.address], question(), { id: 'ofboth01', rawKey: 'raw/ofboth01' });
-    expect((await take(both)).map(({ reason }) => reason)).toEqual(['not-kept', 'not-kept']);
-    await table.delete({ pk: 'X#reconcile', sk: 'ROUND' });
-    const room = {
-      table,
-      mailDomain: MAIL_DOMAIN,
-      list: async () => ({ objects: [{ key: both.rawKey, modified: START }], more: false }),
-      readBeginning: async () => Buffer.from(headOf(both).toString().replace(` for ${one.address}`, '')),
-      again: async () => {},
-    };
-    expect(await reconcileRawMail(room, new Date(LATER), { minutes: 60, hasTime: () => true })).toMatchObject({ looked: 1, unknown: [] });
   });
 });
 
