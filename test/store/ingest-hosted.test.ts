@@ -227,7 +227,7 @@ describe('R-43: mail to a hosted mailbox', () => {
     const contact = await existing(table, world, 'contacts', TARO);
     expect(await replay(world.viewer)).toBe('filed');
     expect([(await held(world.viewer)).length, (await timeline(world.viewer, contact)).length]).toEqual([1, 1]);
-    expect((await ledger(world, account)).map((line) => line.outcome).sort()).toEqual(['filed', 'held']);
+    expect((await ledger(world, account)).map((line) => String(line.outcome)).sort()).toEqual(['filed', 'held']);
     expect((await swept()).filter((key) => [one.rawKey, other.rawKey].includes(key))).toHaveLength(1);
   });
 
