@@ -264,6 +264,9 @@ export const OFFBOARDING_PAGE_RECORDS = 50;
 export const OFFBOARDING_SECONDS = 45;
 export const OFFBOARDING_LEASE_SECONDS = 120;
 
+/** Workers that may stop over one part of a step before it counts as failed: half an hour or so. */
+export const OFFBOARDING_TRIES = 10;
+
 /** Members whose latest backup is asked for in one request: each costs some five calls. */
 export const MAX_BACKUPS_AT_ONCE = 50;
 

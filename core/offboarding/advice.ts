@@ -160,6 +160,12 @@ const ADVICE: Record<string, Row> = {
     'Another administrator resumes it.',
     '他の管理者が再開してください。',
   ],
+  'unlocked-meanwhile': [
+    'Their mail settings were unlocked before they were deactivated.',
+    '無効化の前にメール設定のロックが解除されました。',
+    'Resume it: it locks them again. Leave it when they are to stay.',
+    '再開すると再度ロックされます。退職しない場合はそのままにしてください。',
+  ],
   interrupted: [
     'A service could not be reached, several times.',
     'サービスに繰り返し接続できませんでした。',

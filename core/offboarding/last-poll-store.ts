@@ -23,19 +23,27 @@ export async function lastPoll(at: At): Promise<Outcome> {
     const reason = await whyNone(at, active);
     if (!active || active.protocol === 'hosted' || reason) return { end: 'skipped', warning: reason };
     const until = new Date(at.now.getTime() + OFFBOARDING_POLL_MINUTES * 60_000).toISOString();
-    return { goOn: { poll: { account: active.id, askedAt: at.now.toISOString(), until, filed: active.totals.filed } } };
+    return { goOn: { poll: { account: active.id, until, filed: active.totals.filed, ...asking(active, at.now) } } };
   }
   const account = await readAccount(at.room.table, at.tenant, at.run.member, asked.account);
   if (!account?.active) return { end: 'done', warning: 'no-active-mailbox' };
   const counts = { mails: Math.max(0, account.totals.filed - asked.filed) };
-  if (isPolled(account, asked.askedAt)) return { end: 'done', counts };
+  const isPolledSince = isPolled(account, asked.askedAt);
+  if (isPolledSince && (asked.inHand === undefined || account.lease?.fence !== asked.inHand)) return { end: 'done', counts };
   if (isStopped(account)) return { end: 'done', warning: 'password-refused', counts };
   if (at.now.toISOString() >= asked.until) return { end: 'done', warning: whyUnfinished(account, asked.askedAt), counts };
+  if (isPolledSince) return { goOn: { poll: { ...asked, ...asking(account, at.now) } } };
   if (!wasAsked(account, asked.askedAt)) {
     await askLastPoll(at.room.table, account, asked.askedAt, at.now);
     await at.room.polls.send({ poll: { tenant: at.tenant, member: at.run.member, account: account.id } } satisfies PollJob);
   }
   return { wait: at.step.memo };
+}
+
+/** A poll that holds the lease now has listed the mailbox before: its end is no answer, and another one is asked for. */
+function asking({ lease }: Pick<Pop3Account, 'lease'>, now: Date): { askedAt: string; inHand?: number } {
+  const askedAt = now.toISOString();
+  return { askedAt, inHand: lease && lease.until > askedAt ? lease.fence : undefined };
 }
 
 async function activeAccount({ room, tenant, run }: At): Promise<MailAccount | undefined> {

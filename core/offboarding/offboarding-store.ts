@@ -132,7 +132,7 @@ export async function resumeOffboarding({ table, queue }: StartRoom, viewer: Vie
   return run;
 }
 
-/** The failed step is done once more; of a backup that ended, another one is taken. */
+/** The failed step is done once more; before a deactivation the lock is looked at again; of a backup that ended, another one is taken. */
 function withFailedAgain(steps: Offboarding['steps']): Offboarding['steps'] {
   const again = ({ memo, startedAt, counts }: Step): Step => ({
     state: 'waiting',
@@ -140,18 +140,20 @@ function withFailedAgain(steps: Offboarding['steps']): Offboarding['steps'] {
     counts,
     memo: memo?.backup ? { filing: memo.filing, tries: (memo.tries ?? 0) + 1 } : memo,
   });
-  return Object.fromEntries(STEPS.map((name) => [name, steps[name].state === 'failed' ? again(steps[name]) : steps[name]])) as typeof steps;
+  const isAgain = (name: StepName) => steps[name].state === 'failed' || (name === 'lock' && steps.deactivate.state === 'failed');
+  return Object.fromEntries(STEPS.map((name) => [name, isAgain(name) ? again(steps[name]) : steps[name]])) as typeof steps;
 }
 
 /** Takes the off-boarding for this worker; undefined when another one has it, it has ended, or a word came before its time. */
 export function lease(table: Table, tenant: TenantId, id: string, now: Date): Promise<Offboarding | undefined> {
   return table.update<Offboarding>(offboardingKey(tenant, id), {
-    update: 'SET #fence = #fence + :one, #leaseUntil = :until',
+    update: 'SET #fence = #fence + :one, #tries = if_not_exists(#tries, :zero) + :one, #leaseUntil = :until',
     condition:
       '#state = :running AND (attribute_not_exists(#leaseUntil) OR #leaseUntil <= :now) AND (attribute_not_exists(#wakeAt) OR #wakeAt <= :soon)',
-    names: { ...STATE_NAMES, '#leaseUntil': 'leaseUntil', '#wakeAt': 'wakeAt' },
+    names: { ...STATE_NAMES, '#tries': 'tries', '#leaseUntil': 'leaseUntil', '#wakeAt': 'wakeAt' },
     values: {
       ':one': 1,
+      ':zero': 0,
       ':until': leaseEnd(now),
       ':now': now.toISOString(),
       // The queue's clock is another one.
@@ -200,14 +202,21 @@ export async function commitStep(
 
 /** Failed with the step that failed, complete with the last one; while it runs the lease goes on. */
 function withStep(before: Offboarding, name: StepName, step: Step, now: Date): Offboarding {
-  const { wakeAt: _, leaseUntil: __, ...run } = { ...before, steps: { ...before.steps, [name]: step }, updatedAt: now.toISOString() };
+  const {
+    wakeAt: _,
+    leaseUntil: __,
+    tries: ___,
+    ...run
+  } = { ...before, steps: { ...before.steps, [name]: step }, updatedAt: now.toISOString() };
   if (step.state !== 'failed' && nextStep(run)) return { ...run, leaseUntil: leaseEnd(now) };
   return { ...run, state: step.state === 'failed' ? 'failed' : 'completed', finishedAt: run.updatedAt };
 }
 
 function stepChange(tenant: TenantId, after: Offboarding, name: StepName): Extract<Write, { update: unknown }> {
   const { id, fence, steps, state, updatedAt, leaseUntil, finishedAt } = after;
-  const [ending, remove] = finishedAt ? ['#finishedAt = :ending', '#leaseUntil, #wakeAt'] : ['#leaseUntil = :ending', '#wakeAt'];
+  const [ending, remove] = finishedAt
+    ? ['#finishedAt = :ending', '#leaseUntil, #wakeAt, #tries']
+    : ['#leaseUntil = :ending', '#wakeAt, #tries'];
   const names = {
     ...STATE_NAMES,
     '#steps': 'steps',
@@ -215,6 +224,7 @@ function stepChange(tenant: TenantId, after: Offboarding, name: StepName): Extra
     '#updatedAt': 'updatedAt',
     '#leaseUntil': 'leaseUntil',
     '#wakeAt': 'wakeAt',
+    '#tries': 'tries',
   };
   return {
     update: offboardingKey(tenant, id),

@@ -37,8 +37,11 @@ export type WarningCode =
   | 'no-successor';
 
 export type Memo = {
-  /** last-poll: which mailbox, since when an answer counts, until when it is waited for, and mails filed from it before. */
-  poll?: { account: string; askedAt: string; until: string; filed: number };
+  /**
+   * last-poll: which mailbox, since when an answer counts, until when it is waited for, mails filed from it before, and the lease of a
+   * poll that was under way: what it listed may be older.
+   */
+  poll?: { account: string; askedAt: string; until: string; filed: number; inHand?: number };
   /** back-up: until when filing is waited for, and places in the ledger that are still being filed. */
   filing?: { until: string; open: string[] };
   /** back-up: the backup that was begun, or is about to be; and how many ended without being complete. */
@@ -65,6 +68,8 @@ export type Offboarding = {
   steps: Record<StepName, Step>;
   /** One worker at a time: `fence` grows with every lease, and who has an older one commits nothing. */
   fence: number;
+  /** Leases since the last commit; absent when there was none. */
+  tries?: number;
   leaseUntil?: string;
   /** While it waits: words that come sooner are doubles. */
   wakeAt?: string;

@@ -1,5 +1,5 @@
 import type { TenantId } from '../ids.ts';
-import { OFFBOARDING_WAIT_SECONDS } from '../limits.ts';
+import { OFFBOARDING_TRIES, OFFBOARDING_WAIT_SECONDS } from '../limits.ts';
 import { tellActor } from './notice-store.ts';
 import { nextStep, type Offboarding, type Step, type StepName } from './offboarding.ts';
 import { commitStep, LostLease, lease, readOffboarding, release } from './offboarding-store.ts';
@@ -18,6 +18,8 @@ export async function runOffboarding(room: OffboardingRoom, tenant: TenantId, id
   try {
     let run = await lease(room.table, tenant, id, room.clock());
     if (!run) return await afterwards(room, tenant, id);
+    // Each word comes again no sooner than a lease ends, and finds another's: it is the leases that are counted.
+    if ((run.tries ?? 0) > OFFBOARDING_TRIES) return await interrupted(room, tenant, run);
     while (room.clock() < until) {
       const name = nextStep(run);
       if (!name) return await afterwards(room, tenant, id);
@@ -37,16 +39,19 @@ export async function runOffboarding(room: OffboardingRoom, tenant: TenantId, id
 /** After its last try: the step counts as failed, and whoever is told of it can resume it. */
 export async function giveUp(room: OffboardingRoom, tenant: TenantId, id: string): Promise<void> {
   const run = await readOffboarding(room.table, tenant, id);
-  const name = run?.state === 'running' ? nextStep(run) : undefined;
   try {
-    if (run && name) {
-      const failed: Outcome = { end: 'failed', failure: { code: 'interrupted', detail: '' } };
-      await commitStep(room.table, tenant, run, name, stepAfter(run.steps[name], failed, room.clock()), room.clock());
-    }
+    if (run?.state === 'running') await interrupted(room, tenant, run);
+    else await afterwards(room, tenant, id);
   } catch (error) {
     if (!(error instanceof LostLease)) throw error;
   }
-  await afterwards(room, tenant, id);
+}
+
+async function interrupted(room: OffboardingRoom, tenant: TenantId, run: Offboarding): Promise<Turn> {
+  const name = nextStep(run);
+  const failed: Outcome = { end: 'failed', failure: { code: 'interrupted', detail: '' } };
+  if (name) await commitStep(room.table, tenant, run, name, stepAfter(run.steps[name], failed, room.clock()), room.clock());
+  return afterwards(room, tenant, run.id);
 }
 
 function stepAfter(before: Step, outcome: Outcome, now: Date): Step {

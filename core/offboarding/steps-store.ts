@@ -8,6 +8,8 @@ import { backUp } from './back-up-store.ts';
 import { handOver } from './hand-over-store.ts';
 import { lastPoll } from './last-poll-store.ts';
 import type { Offboarding, StepName } from './offboarding.ts';
+import { refusalsOf } from './preflight.ts';
+import { readOffboardingFacts } from './preflight-store.ts';
 import type { At, OffboardingRoom, Outcome } from './step.ts';
 
 const WORK: Record<StepName, (at: At) => Promise<Outcome>> = {
@@ -27,7 +29,7 @@ const PASSING = ['changed-meanwhile', 'busy'];
  */
 export async function takeStep(room: OffboardingRoom, run: Offboarding, name: StepName, tenant: At['tenant']): Promise<Outcome> {
   const viewer = await readViewer(room.table, tenant, run.actor);
-  if (!viewer || !isAdministrator(viewer)) return { end: 'failed', failure: { code: 'actor-gone', detail: '' } };
+  if (!viewer || !isAdministrator(viewer)) return failed('actor-gone');
   try {
     return await WORK[name]({ room, tenant, viewer, run, step: run.steps[name], now: room.clock() });
   } catch (error) {
@@ -42,7 +44,9 @@ async function lockMailSettings({ room, tenant, viewer, run, now }: At): Promise
   const before = await read();
   if (!before) await lockUnlessLocked(room, viewer, run, now);
   const lock = before ?? (await read());
-  if (!lock || !isOurs(lock, run)) return { end: 'skipped', warning: 'already-locked' };
+  if (!lock) return failed('unlocked-meanwhile');
+  if (lock.until !== undefined) return failed('lock-ends');
+  if (!isOurs(lock, run)) return { end: 'skipped', warning: 'already-locked' };
   // Said again after a kill; the member is told once.
   await room.queue.send({ lockNotice: { tenant, member: run.member, what: 'locked', at: lock.at, by: lock.by, reason: lock.reason } });
   return { end: 'done' };
@@ -67,9 +71,22 @@ const isOurs = ({ by, at }: Lock, { actor, startedAt }: Offboarding) => by === a
 async function deactivate({ room, tenant, viewer, run, now }: At): Promise<Outcome> {
   const member = await readMember(room.table, viewer, run.member);
   if (member.status === 'active') {
+    const hindrance = await whyNotYet({ room, viewer, run, now });
+    if (hindrance) return failed(hindrance);
     const settings = await readSettings(room.table, tenant);
     await patchMember(room.table, viewer, settings?.profiles ?? new Map(), run.member, { status: 'deactivated' }, now);
     return { end: 'done' };
   }
   return (member.deactivatedAt ?? '') >= run.startedAt ? { end: 'done' } : { end: 'skipped', warning: 'already-deactivated' };
 }
+
+/**
+ * The last moment in which the leaver can put anything right: the lock may have been taken off while their mailbox was read, and who
+ * resumed may be of another domain. Deactivated without a backup to come, their mail would be hidden.
+ */
+async function whyNotYet({ room, viewer, run, now }: Pick<At, 'room' | 'viewer' | 'run' | 'now'>): Promise<string | undefined> {
+  const facts = await readOffboardingFacts(room.table, viewer, run.member, undefined, now);
+  return facts.lock ? refusalsOf(facts)[0]?.code : 'unlocked-meanwhile';
+}
+
+const failed = (code: string): Outcome => ({ end: 'failed', failure: { code, detail: '' } });

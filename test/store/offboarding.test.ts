@@ -2,6 +2,7 @@ import { tellOfLock } from '../../core/addon-user/lock-notice-store.ts';
 import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
 import { cancelBackup } from '../../core/backup/backup-store.ts';
 import { newId } from '../../core/ids.ts';
+import { OFFBOARDING_LEASE_SECONDS, OFFBOARDING_TRIES } from '../../core/limits.ts';
 import { patchMember } from '../../core/member/member-store.ts';
 import { builtInProfiles } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
@@ -11,7 +12,7 @@ import { runOffboarding } from '../../core/offboarding/run-offboarding.ts';
 import { sweepOffboardings } from '../../core/offboarding/sweep-store.ts';
 import { createRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { memberKey, runningOffboardingsPartition, seenMailKey } from '../../core/table/keys.ts';
+import { mailAccountKey, memberKey, runningOffboardingsPartition, seenMailKey } from '../../core/table/keys.ts';
 import { startTable } from '../support/engine.ts';
 import { OffboardingWorld } from '../support/offboarding-world.ts';
 
@@ -230,6 +231,74 @@ describe('the last poll', () => {
   });
 });
 
+describe('a poll that was under way when the last one was asked for', () => {
+  test('is no answer: it had listed the mailbox before; another one is asked for', async () => {
+    const world = await make();
+    const { id } = await world.offboard();
+    const lease = { until: world.tick(300).toISOString(), fence: 3 };
+    await world.account({ ...(await world.readAccount()), lease });
+    world.now = new Date(world.now.getTime() - 300_000);
+    const key = mailAccountKey(world.leaver.tenant, world.leaver.member, 'acc');
+    await world.untilQuiet({}, async () => world.polls.length > 0);
+    world.polls.length = 0;
+    // As it ends: back at its usual place.
+    await table.update(key, {
+      update: 'SET lastSuccessAt = :at, slot = :slot, #lease = :lease',
+      names: { '#lease': 'lease' },
+      values: { ':at': world.tick().toISOString(), ':slot': 'R5#0#0', ':lease': { until: world.now.toISOString(), fence: 3 } },
+    });
+    await world.untilQuiet({}, async () => world.polls.length > 0);
+    expect((await world.readRun(id)).steps['last-poll'].state).toBe('running');
+    expect(await world.readLeaver()).toMatchObject({ status: 'active' });
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps['last-poll']).toMatchObject({ state: 'done', counts: { mails: 1 } });
+  });
+});
+
+describe('another administrator meanwhile', () => {
+  const whileItWaits = async (world: OffboardingWorld) => {
+    world.server = 'down';
+    const { id } = await world.offboard();
+    await world.untilQuiet({}, async () => (await world.readRun(id)).steps['last-poll'].waits === 2);
+    return id;
+  };
+
+  test('LCK-2: who is unlocked before their deactivation is not deactivated; resumed, it locks them again', async () => {
+    const world = await make();
+    const id = await whileItWaits(world);
+    await unlockMember(table, world.second, world.leaver.member, {}, world.tick());
+    await world.untilQuiet();
+    const { state, steps } = await world.readRun(id);
+    expect([state, steps.deactivate]).toMatchObject(['failed', { state: 'failed', failure: { code: 'unlocked-meanwhile' } }]);
+    expect(await world.readLeaver()).toMatchObject({ status: 'active' });
+    await world.resume(id);
+    await world.untilQuiet();
+    expect([(await world.readRun(id)).state, (await world.readLeaver()).locked?.by]).toEqual(['completed', world.second.member]);
+  });
+
+  test('BKP-9: who went private meanwhile is not deactivated, for no backup would show their mail again', async () => {
+    const world = await make();
+    const id = await whileItWaits(world);
+    await world.share({ type: 'private' });
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps.deactivate).toMatchObject({ state: 'failed', failure: { code: 'private-account' } });
+    expect(await world.readLeaver()).toMatchObject({ status: 'active' });
+  });
+
+  test('a lock that ends by itself, made after the off-boarding was checked, is no lock for good', async () => {
+    const world = await make();
+    const { id } = await world.offboard();
+    const input = { reason: 'x', expiresAt: '2030-01-01T00:00:00.000Z' };
+    await lockMember(table, world.second, world.leaver.member, input, world.tick());
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps.lock).toMatchObject({ state: 'failed', failure: { code: 'lock-ends' } });
+    await unlockMember(table, world.second, world.leaver.member, {}, world.tick());
+    await world.resume(id);
+    await world.untilQuiet();
+    expect([(await world.readRun(id)).state, (await world.readLeaver()).locked?.until]).toEqual(['completed', undefined]);
+  });
+});
+
 describe('mail that is still being filed', () => {
   const underWay = async (world: OffboardingWorld) => {
     await table.put({ ...seenMailKey(world.leaver.tenant, 'acc', 'under way'), receivedAt: world.tick().toISOString(), size: 1 });
@@ -338,6 +407,20 @@ describe('who looks after them', () => {
     expect(await turn()).toBe('not-mine');
     expect(world.words).toEqual([]);
   });
+});
+
+test('reliability 40: one whose workers stop each time fails in the end, and its actor is told', async () => {
+  const world = await make();
+  const { id } = await world.offboard();
+  // The member is to be told of the lock, and the queue takes nothing.
+  const queue = { send: () => Promise.reject(new Error('no queue')) };
+  const turn = () => runOffboarding(world.offboardingRoom({ queue }), world.leaver.tenant, id, new Date(world.now.getTime() + 60_000));
+  for (let i = 0; i <= OFFBOARDING_TRIES && (await world.readRun(id)).state === 'running'; i++) {
+    await turn().catch(() => {});
+    world.tick(OFFBOARDING_LEASE_SECONDS + 1);
+  }
+  expect(await world.readRun(id)).toMatchObject({ state: 'failed', steps: { lock: { failure: { code: 'interrupted' } } } });
+  expect(world.told.at(-1)?.subject).toMatch(/has stopped/);
 });
 
 describe('notices of locks', () => {
