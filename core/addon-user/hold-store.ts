@@ -6,7 +6,17 @@ import type { Table } from '../table/client.ts';
 import { memberKey } from '../table/keys.ts';
 import type { holdInput } from './addon-user.ts';
 import type { Hold } from './lock.ts';
-import { actorIfSelf, actorUnlessSelf, afresh, lockAudit, merged, readSituation, type Situation } from './lock-store.ts';
+import {
+  actorIfSelf,
+  actorUnlessSelf,
+  afresh,
+  asAway,
+  lockAudit,
+  merged,
+  readSituation,
+  type Situation,
+  warnedAnew,
+} from './lock-store.ts';
 
 /**
  * Puts a member's mail on hold: from this write on nothing of it is deleted, a deletion that is under way included. Whoever it is,
@@ -46,9 +56,10 @@ export async function releaseHold(table: Table, viewer: Viewer, id: string, now:
     await table.transact([
       {
         update: memberKey(viewer.tenant, id),
-        with: { update: 'REMOVE #hold', ...merged(asRead(situation), actorIfSelf(situation)) },
+        with: { update: 'REMOVE #hold', ...merged(asRead(situation), actorIfSelf(situation), asAway(situation)) },
       },
       ...actorUnlessSelf(viewer, situation),
+      ...warnedAnew(viewer.tenant, situation),
       lockAudit(viewer, 'release-hold', id, now, { before: hold }),
     ]);
     return target;

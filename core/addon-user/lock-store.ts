@@ -12,6 +12,7 @@ import { memberKey, tenantKey } from '../table/keys.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import type { lockInput, unlockInput } from './addon-user.ts';
 import { usesAddOn } from './addon-user-store.ts';
+import { hiddenMailFollows } from './hidden-mail.ts';
 import { type Lock, lockOf, unlockedAt } from './lock.ts';
 import { showLock } from './lock-guard-store.ts';
 
@@ -93,7 +94,11 @@ export async function unlockMember(
     if (!was) throw conflict('not-locked', 'The mail settings of this member are not locked.');
     const asRead = { condition: '#locked.#at = :at', names: { '#locked': 'locked', '#at': 'at' }, values: { ':at': was.at } };
     await table.transact([
-      { update: memberKey(viewer.tenant, id), with: { update: 'REMOVE #locked', ...merged(asRead, actorIfSelf(situation)) } },
+      {
+        update: memberKey(viewer.tenant, id),
+        with: { update: 'REMOVE #locked', ...merged(asRead, actorIfSelf(situation), asAway(situation)) },
+      },
+      ...warnedAnew(viewer.tenant, situation),
       ...(situation.isSelf
         ? [{ check: tenantKey(viewer.tenant), condition: 'administrators = :one', values: { ':one': 1 } }]
         : actorUnlessSelf(viewer, situation)),
@@ -137,6 +142,17 @@ export const actorIfSelf = ({ isSelf }: Situation) => (isSelf ? isAdministratorS
 /** An administrator who is deactivated or demoted in the same moment locks nobody. */
 export const actorUnlessSelf = ({ tenant, member }: Viewer, { isSelf }: Situation): Write[] =>
   isSelf ? [] : [{ check: memberKey(tenant, member), ...isAdministratorStill }];
+
+/**
+ * What held the mail of a member who left was ended: that administrators were told of its deletion counts no longer, however short it
+ * was. They are told again, a week before anything goes.
+ */
+export const warnedAnew = (tenant: TenantId, { target }: Situation): Write[] =>
+  target.deactivatedAt ? [hiddenMailFollows(tenant, target)] : [];
+
+/** They did not come back in the same moment: else they would be on the list of those who left. */
+export const asAway = ({ target: { deactivatedAt } }: Situation): Guard | undefined =>
+  deactivatedAt ? { condition: '#away = :away', names: { '#away': 'deactivatedAt' }, values: { ':away': deactivatedAt } } : undefined;
 
 /** Several conditions on one item as one. */
 export function merged(...parts: (Guard | { values: Record<string, unknown> } | undefined)[]) {

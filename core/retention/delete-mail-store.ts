@@ -4,7 +4,7 @@ import { seriesOf } from '../message/counterpart.ts';
 import { shownRecords } from '../message/file-mail.ts';
 import type { Copy, Message, OwnMailEntry } from '../message/message.ts';
 import { type Expression, type Table, TransactionRefused, type Write } from '../table/client.ts';
-import { type Channel, copyKey, findableKey, messageKey, ownMailKey, remainsKey, threadKey, timelineKey } from '../table/keys.ts';
+import { type Channel, copyKey, findableKey, type Key, messageKey, ownMailKey, remainsKey, threadKey, timelineKey } from '../table/keys.ts';
 import { counted, type Deletion, Held, HOLDING, nothingHolds, Over, type Remains } from './deletion.ts';
 
 /** A mail of the member's, by one of the two ways it came. */
@@ -62,8 +62,9 @@ async function pack(table: Table, tenant: TenantId, member: string, found: Found
   const writes: Write[] = [];
   const whole: Found[] = [];
   for (const one of found) {
-    const thin = one.copy && one.copy.records.length > MOST_RECORDS ? thinned(tenant, one.copy, one, now) : undefined;
-    const its = thin ?? (await writesOf(table, tenant, member, one, now));
+    const entries = await findables(table, tenant, member, one);
+    const thin = thinner(tenant, one, entries, now);
+    const its = thin ?? writesOf(tenant, member, one, entries, now);
     if (writes.length + its.length > MOST_WRITES) break;
     writes.push(...its);
     if (thin) break;
@@ -72,7 +73,13 @@ async function pack(table: Table, tenant: TenantId, member: string, found: Found
   return { writes, whole };
 }
 
-async function writesOf(table: Table, tenant: TenantId, member: string, { ref, copy, row, meta }: Found, now: Date): Promise<Write[]> {
+/** The first of it, of a mail that is more than a transaction takes. */
+function thinner(tenant: TenantId, one: Found, findable: Key[], now: Date): Write[] | undefined {
+  if (findable.length > MAX_MATCHED_ADDRESSES) return findable.slice(0, MAX_MATCHED_ADDRESSES).map((key) => ({ delete: key }));
+  return one.copy && one.copy.records.length > MOST_RECORDS ? thinned(tenant, one.copy, one, now) : undefined;
+}
+
+function writesOf(tenant: TenantId, member: string, { ref, copy, row, meta }: Found, findable: Key[], now: Date): Write[] {
   const { message, receivedAt, channel } = ref;
   const records = (copy ?? row)?.records ?? [];
   const counterparts = (copy ?? row)?.counterparts ?? [];
@@ -83,7 +90,7 @@ async function writesOf(table: Table, tenant: TenantId, member: string, { ref, c
     ...(row ? [{ delete: ownMailKey(tenant, member, receivedAt, message), condition: 'attribute_exists(pk)' }] : []),
     ...records.map(({ id }) => ({ delete: timelineKey(tenant, id, series, receivedAt, message) })),
     ...(meta ? [{ delete: threadKey(tenant, meta.thread, series, message) }] : []),
-    ...(await findables(table, tenant, member, ref, counterparts, copy?.parted ?? [])).map((one) => ({ delete: one })),
+    ...findable.map((one) => ({ delete: one })),
     ...remaining(tenant, member, { ref, meta }, { records, counterparts, turn: copy?.turn ?? 0 }, now),
   ];
 }
@@ -136,8 +143,10 @@ function remaining(
 }
 
 /** Where a record would find the mail by an address; of the dropbox only the records it was taken off. */
-async function findables(table: Table, tenant: TenantId, member: string, ref: MailRef, counterparts: string[], parted: string[]) {
+async function findables(table: Table, tenant: TenantId, member: string, { ref, copy, row }: Found): Promise<Key[]> {
   const mail = { ...ref, member };
+  const { counterparts = [] } = copy ?? row ?? {};
+  const parted = copy?.parted ?? [];
   const keys =
     ref.channel === 'mailbox'
       ? counterparts.map((address) => findableKey(tenant, address, mail))

@@ -179,15 +179,10 @@ export async function noteNoticeSent(table: Table, tenant: TenantId, { id, membe
   });
 }
 
-/** Nothing is left to do, unless another deletion has begun. */
-export async function offTheList(table: Table, tenant: TenantId, member: string): Promise<void> {
+/** Nothing is left to do, unless another deletion has begun since this one was read; it may have ended, too, and left something. */
+export async function offTheList(table: Table, tenant: TenantId, { id, member }: Deletion): Promise<void> {
   await wasTaken(table, [
-    {
-      check: deletionKey(tenant, member),
-      condition: '#state <> :running',
-      names: { '#state': 'state' },
-      values: { ':running': 'running' },
-    },
+    { check: deletionKey(tenant, member), condition: '#id = :id', names: { '#id': 'id' }, values: { ':id': id } },
     { delete: runningDeletionKey(tenant, member) },
   ]);
 }

@@ -42,6 +42,8 @@ export type Remains = Pick<Message, 'rawKey'> & {
   message: string;
   channel: Channel;
   since: string;
+  /** When the copy was deleted, of a mail that was looked at before, and is to be again. */
+  deletedAt?: string;
   turn: number;
   /** Where it stood, and with whom: the notes of who holds mail there go when there is none left. */
   records: { module: string; id: string }[];

@@ -1,3 +1,4 @@
+import { Lane } from '../account/lane.ts';
 import { deliveryOf } from '../dropbox/received.ts';
 import type { TenantId } from '../ids.ts';
 import { MAX_MATCHED_ADDRESSES, REMAINS_HOURS, REMAINS_PAGE } from '../limits.ts';
@@ -10,6 +11,7 @@ import {
   holderKey,
   holdersOf,
   holdersPartition,
+  mailAccountKey,
   memberKey,
   messageKey,
   messagePartition,
@@ -27,6 +29,12 @@ export type RemainsRoom = { table: Table; files: Pick<MailBucket, 'delete' | 'li
 
 /** Looked at side by side: each waits for S3 some four times. */
 const AT_ONCE = 10;
+
+/**
+ * The transactions one after another, for each checks the member's item: DynamoDB cancels all but one of those that meet there, and after
+ * some tries the worker's turn would fail.
+ */
+type Stage = RemainsRoom & { alone: Lane };
 
 /** Enough for the lines SES writes above a mail. */
 const HEAD_BYTES = 16 * 1024;
@@ -46,8 +54,9 @@ export async function clearRemains(
   const ripe = new Date(now.getTime() - REMAINS_HOURS * 3_600_000).toISOString();
   const { items, more } = await room.table.page<Remains>({ pk: remainsPartition(tenant, member), after, limit: REMAINS_PAGE });
   const due = items.filter(({ since }) => since <= ripe);
+  const stage: Stage = { ...room, alone: new Lane(1) };
   for (let start = 0; start < due.length; start += AT_ONCE) {
-    await Promise.all(due.slice(start, start + AT_ONCE).map((remains) => clear(room, tenant, member, remains, ripe, now)));
+    await Promise.all(due.slice(start, start + AT_ONCE).map((remains) => clear(stage, tenant, member, remains, ripe, now)));
   }
   return more && due.length === items.length ? { next: items.at(-1)?.sk } : {};
 }
@@ -56,7 +65,7 @@ export async function hasRemains(table: Table, tenant: TenantId, member: string)
   return (await table.page({ pk: remainsPartition(tenant, member), limit: 1, only: ['sk'] })).items.length > 0;
 }
 
-async function clear(room: RemainsRoom, tenant: TenantId, member: string, remains: Remains, ripe: string, now: Date): Promise<void> {
+async function clear(room: Stage, tenant: TenantId, member: string, remains: Remains, ripe: string, now: Date): Promise<void> {
   const { table, files } = room;
   const { message, rawKey } = remains;
   const { meta, copies } = await read(table, tenant, message);
@@ -64,7 +73,7 @@ async function clear(room: RemainsRoom, tenant: TenantId, member: string, remain
   if (isUnheld) {
     if (meta.unheldSince === undefined || meta.unheldSince > ripe) return laterOn(table, tenant, member, remains, meta, now);
     // Taken up in the same moment, or gone with another note of it.
-    if (!(await deleteMessage(table, tenant, member, meta))) return clear(room, tenant, member, remains, ripe, now);
+    if (!(await room.alone.run(() => deleteMessage(table, tenant, member, meta)))) return clear(room, tenant, member, remains, ripe, now);
   } else if (meta?.unheldSince && copies.length > 0) {
     await table.update(messageKey(tenant, message), { update: 'REMOVE unheldSince', condition: 'attribute_exists(pk)' });
   }
@@ -72,8 +81,9 @@ async function clear(room: RemainsRoom, tenant: TenantId, member: string, remain
   const isGone = isUnheld || (meta === undefined && copies.length === 0);
   if (isGone) for (const made of ['attachments', 'shown']) await deleteAll(room, `t/${tenant}/${made}/${message}/`);
   else await files.delete(`t/${tenant}/shown/${message}/${member}`);
-  if (rawKey && (isGone || (meta && meta.rawKey !== rawKey)) && !(await mayBeOthers(room, rawKey))) await files.delete(rawKey);
-  await forgetHolder(table, tenant, member, remains);
+  const isNeeded = !rawKey || !(isGone || (meta && meta.rawKey !== rawKey));
+  if (!isNeeded && !(await mayBeOthers(room, rawKey)) && !(await isStoredAnew(room, tenant, member, remains))) await files.delete(rawKey);
+  await forgetHolder(room, tenant, member, remains);
   await table.delete(keyOf(tenant, member, remains));
 }
 
@@ -93,7 +103,7 @@ async function laterOn(table: Table, tenant: TenantId, member: string, remains: 
       values: { ':since': since },
     });
   }
-  const later = { ...remains, since };
+  const later: Remains = { ...remains, since, deletedAt: deletedAt(remains) };
   await table.put({ ...later, ...keyOf(tenant, member, later) });
   await table.delete(keyOf(tenant, member, remains));
 }
@@ -139,28 +149,50 @@ async function mayBeOthers({ files }: RemainsRoom, rawKey: string): Promise<bool
 }
 
 /**
+ * Bytes of a mailbox lie where their content says. Who came back while their mail was being deleted has the mailbox still, and a server that
+ * numbers its mails anew hands out all of them again: these are on their way to be filed, and go, if ever, with what becomes of that.
+ */
+async function isStoredAnew({ table, files }: RemainsRoom, tenant: TenantId, member: string, remains: Remains): Promise<boolean> {
+  const { rawKey } = remains;
+  if (rawKey.startsWith('raw/')) return false;
+  const [, , , account = ''] = rawKey.split('/');
+  if (!(await table.get(mailAccountKey(tenant, member, account)))) return false;
+  const { objects } = await files.list(rawKey, undefined);
+  return objects.some(({ modified }) => modified > deletedAt(remains));
+}
+
+const deletedAt = (remains: Remains) => remains.deletedAt ?? remains.since;
+
+/**
  * Where none of the member's mail of its series is left on a record, nothing notes any longer that there was: neither beside the record
  * nor beside its addresses, and with the last series their tick goes. Not of who is active again: their next mail may be on its way.
  */
-async function forgetHolder(table: Table, tenant: TenantId, member: string, { channel, records, counterparts }: Remains): Promise<void> {
+async function forgetHolder(
+  { table, alone }: Stage,
+  tenant: TenantId,
+  member: string,
+  { channel, records, counterparts }: Remains,
+): Promise<void> {
   const series = seriesOf({ member, channel, counterparts });
   const key = (record: string) => holderKey(tenant, record, series);
   for (const { id, module } of records) {
-    const noted = await table.all<{ sk: string }>({ pk: holdersPartition(tenant, id), begins: holdersOf(member), only: ['sk'] });
-    if (!noted.some(({ sk }) => sk === key(id).sk)) continue;
+    if (!(await table.get(key(id)))) continue;
     const [left] = (await table.page({ pk: recordPartition(tenant, id), begins: timelinePrefix(series), limit: 1, only: ['sk'] })).items;
     if (left) continue;
-    const tick = tickKey(tenant, id, member);
-    const isLast = noted.every(({ sk }) => sk === key(id).sk || sk === tick.sk);
     const links = counterparts.slice(0, MAX_MATCHED_ADDRESSES).map((address) => recordAddressKey(tenant, address, module, id));
     const marked = links.length > 0 ? await table.getMany<{ holders?: Set<string> }>(links, { only: ['holders'] }) : [];
     const mark = holderMark(series);
     const change = { update: 'DELETE holders :mark', condition: 'attribute_exists(pk)', values: { ':mark': new Set([mark]) } };
-    await whileAway(table, tenant, member, [
-      ...links.filter((_, i) => marked[i]?.holders?.has(mark)).map((link) => ({ update: link, with: change })),
-      { delete: key(id) },
-      ...(isLast ? [{ delete: tick }] : []),
-    ]);
+    await alone.run(async () => {
+      const noted = await table.all<{ sk: string }>({ pk: holdersPartition(tenant, id), begins: holdersOf(member), only: ['sk'] });
+      const tick = tickKey(tenant, id, member);
+      const isLast = noted.every(({ sk }) => sk === key(id).sk || sk === tick.sk);
+      await whileAway(table, tenant, member, [
+        ...links.filter((_, i) => marked[i]?.holders?.has(mark)).map((link) => ({ update: link, with: change })),
+        { delete: key(id) },
+        ...(isLast ? [{ delete: tick }] : []),
+      ]);
+    });
   }
 }
 

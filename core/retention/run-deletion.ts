@@ -41,7 +41,7 @@ export async function runDeletion(room: DeletionRoom, tenant: TenantId, member: 
   // Refused at its very end, or another one was begun: the next turn sees to it.
   if (!deletion || deletion.state === 'running') return handOn(room, tenant, member);
   await tell(room, tenant, deletion);
-  return clearAll(room, tenant, member, until);
+  return clearAll(room, tenant, deletion, until);
 }
 
 /** True when the deletion is over: ended, or stopped by what holds the mail. */
@@ -52,15 +52,20 @@ async function goOn(room: DeletionRoom, tenant: TenantId, deletion: Deletion, un
     if (!(await isTimeOver(table, tenant, deletion, clock()))) throw new Held('it is kept for longer now');
     if (!(await deleteMailboxMail(room, tenant, deletion, hasTime))) return false;
     if (!(await deleteDropboxMail(room, tenant, deletion, hasTime))) return false;
-    const { forget } = await deleteAccounts(table, tenant, deletion, clock());
-    for (const account of forget) await room.polls.send({ forget: { tenant, account } });
+    await forgetAccounts(room, tenant, await deleteAccounts(table, tenant, deletion, clock()));
     await endDeletion(table, tenant, deletion, undefined, clock());
   } catch (error) {
     if (error instanceof Over) return true;
     if (!(error instanceof Held)) throw error;
+    // Stopped between two accounts: the one that is gone has a ledger to be cleared away.
+    await forgetAccounts(room, tenant, (await readDeletion(table, tenant, deletion.member)) ?? deletion);
     await endDeletion(table, tenant, deletion, await whatHolds(table, tenant, deletion, clock()), clock());
   }
   return true;
+}
+
+async function forgetAccounts({ polls }: DeletionRoom, tenant: TenantId, { forget }: Deletion): Promise<void> {
+  for (const account of forget) await polls.send({ forget: { tenant, account } });
 }
 
 /** Page by page from the first: what is done is not there any more. False when time is over first. */
@@ -75,7 +80,8 @@ async function deleteMailboxMail({ table, clock, pageMails }: DeletionRoom, tena
   }
 }
 
-async function clearAll(room: DeletionRoom, tenant: TenantId, member: string, until: Date): Promise<Turn> {
+async function clearAll(room: DeletionRoom, tenant: TenantId, deletion: Deletion, until: Date): Promise<Turn> {
+  const { member } = deletion;
   try {
     let after: string | undefined;
     do {
@@ -84,7 +90,7 @@ async function clearAll(room: DeletionRoom, tenant: TenantId, member: string, un
       after = next;
     } while (after);
     if (!(await hasRemains(room.table, tenant, member))) {
-      await offTheList(room.table, tenant, member);
+      await offTheList(room.table, tenant, deletion);
       return 'done';
     }
   } catch (error) {

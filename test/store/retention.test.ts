@@ -14,8 +14,12 @@ import { setTick } from '../../core/sharing/tick-store.ts';
 import type { Table } from '../../core/table/client.ts';
 import {
   addressPartition,
+  copyKey,
+  findableKey,
+  findablePartition,
   hiddenMailKey,
   hostedAddressKey,
+  mailAccountKey,
   memberKey,
   messageKey,
   ownMailPartition,
@@ -500,14 +504,147 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     await world.fetched('new');
     expect(await world.seen()).toEqual(['new']);
   });
+
+  test('a hold or a lock makes the warning void, also when it is ended before the next daily round', async () => {
+    for (const [keeps, ends] of [
+      [hold, (world: RetentionWorld) => releaseHold(table, world.admin, world.leaver.member, world.now)],
+      [lock, (world: RetentionWorld) => unlockMember(table, world.admin, world.leaver.member, {}, world.now)],
+    ] as const) {
+      const world = await leaver();
+      await keeps(world);
+      await ends(world);
+      expect(await world.daily()).toBe(0);
+      await world.warned();
+      world.tick(7 * DAY);
+      expect(await world.daily()).toBe(1);
+    }
+  });
+
+  test('a hold of who is active, or comes back in the same moment, puts nobody on the list of those who left', async () => {
+    const world = await leaver();
+    await hold(world);
+    const racing = interrupted(() => world.setStatus('active'));
+    await releaseHold(racing, world.admin, world.leaver.member, world.now);
+    expect(await table.get(hiddenMailKey(world.leaver.tenant, world.leaver.member))).toBeUndefined();
+    expect((await table.get<Member>(memberKey(world.leaver.tenant, world.leaver.member)))?.hold).toBeUndefined();
+  });
+
+  test('what remains is cleared by one transaction at a time: each checks the member, where DynamoDB cancels all that meet', async () => {
+    const world = await begin();
+    for (let n = 0; n < 6; n++) await world.fetched(`mail ${n}`);
+    await world.leave();
+    await world.daily();
+    await world.deletePages();
+    world.tick(DAY);
+    await world.daily();
+    let [atOnce, most] = [0, 0];
+    const watched = Object.assign(Object.create(table) as Table, {
+      transact: async (...args: Parameters<Table['transact']>) => {
+        most = Math.max(most, ++atOnce);
+        await table.transact(...args).finally(() => atOnce--);
+      },
+    });
+    await world.deletePages({ table: watched });
+    expect(await table.all({ pk: remainsPartition(world.leaver.tenant, world.leaver.member) })).toEqual([]);
+    expect(most).toBe(1);
+  });
+
+  test('bytes that a mailbox has handed out again since, to who came back in the middle, are kept for their filing', async () => {
+    const world = await leaver();
+    await world.daily();
+    const { rawKey, file } = world.fetching('mail');
+    const back = interrupted(
+      () => world.setStatus('active'),
+      (writes) => JSON.stringify(writes).includes('X#acc"'),
+    );
+    await world.turn({ table: back });
+    expect(await all(world)).toEqual([]);
+    expect(await world.deletion()).toMatchObject({ state: 'stopped', because: 'reactivated', mails: 1 });
+    world.tick(DAY);
+    // Its server numbers its mails anew: what it has is stored again, and waits to be filed.
+    const modified = world.now.toISOString();
+    world.tick(60);
+    const { files } = world.deletionRoom();
+    const list = async (prefix: string) => {
+      const page = await files.list(prefix, undefined);
+      return { ...page, objects: page.objects.map((object) => ({ ...object, modified })) };
+    };
+    await world.daily();
+    await world.deletePages({ files: { ...files, list } });
+    expect(await table.all({ pk: remainsPartition(world.leaver.tenant, world.leaver.member) })).toEqual([]);
+    expect(world.files.has(rawKey)).toBe(true);
+    await file(table);
+    expect(await world.seen()).toEqual(['mail']);
+  });
+
+  test('what a second deletion leaves is not forgotten by a slow worker of the first', async () => {
+    const world = await leaver();
+    await world.daily();
+    await world.deletePages();
+    world.tick(DAY);
+    const raw = await world.fetched('late');
+    let done = false;
+    const slow = Object.assign(Object.create(table) as Table, {
+      page: async (query: Parameters<Table['page']>[0]) => {
+        const page = await table.page(query);
+        if (!done && query.limit === 1 && query.pk === remainsPartition(world.leaver.tenant, world.leaver.member)) {
+          done = true;
+          await world.daily();
+          await world.deletePages();
+        }
+        return page;
+      },
+    });
+    await world.turn({ table: slow });
+    expect(await world.deletion()).toMatchObject({ state: 'ended', mails: 1 });
+    expect(await all(world)).toEqual([]);
+    world.tick(DAY);
+    await world.daily();
+    await world.deletePages();
+    expect(world.files.has(raw)).toBe(false);
+    expect(await table.all({ pk: 'D#DELETIONS' })).toEqual([]);
+  });
+
+  test('stopped between two mailboxes: what is left of the one that is gone is cleared away', async () => {
+    const world = await leaver();
+    const { tenant, member } = world.leaver;
+    const account = await table.get<object>(mailAccountKey(tenant, member, 'acc'));
+    await table.put({ ...account, ...mailAccountKey(tenant, member, 'other'), id: 'other' });
+    await world.daily();
+    await world.turn({
+      table: interrupted(
+        () => hold(world),
+        (writes) => JSON.stringify(writes).includes('X#acc"'),
+      ),
+    });
+    expect(await world.deletion()).toMatchObject({ state: 'stopped', because: 'hold', accounts: 1 });
+    expect(await table.get(mailAccountKey(tenant, member, 'acc'))).toBeDefined();
+    expect(world.forgotten).toEqual(['other']);
+  });
+
+  test('a mail that more records find than a transaction takes goes all the same', async () => {
+    const world = await begin();
+    await world.dropped('dropped');
+    const { tenant, member } = world.leaver;
+    const [entry] = await table.all<{ message: string; receivedAt: string }>({ pk: recordPartition(tenant, world.contact), begins: 'O#' });
+    const { message, receivedAt } = entry!;
+    const parted = Array.from({ length: 120 }, (_, n) => `parted-${n}`);
+    await table.update(copyKey(tenant, message, member, 'dropbox'), { update: 'SET parted = :parted', values: { ':parted': parted } });
+    const findable = { message, member, channel: 'dropbox' as const, receivedAt };
+    await table.putMany(parted.map((record) => ({ ...findableKey(tenant, TARO, { ...findable, record }), ...findable, record })));
+    await world.leave();
+    await world.deleteAll();
+    expect(await world.deletion()).toMatchObject({ state: 'ended', mails: 1 });
+    expect(await table.all({ pk: findablePartition(tenant, TARO) })).toEqual([]);
+  });
 });
 
-/** The table as a function sees it between whose look and whose write something else happens, once. */
-function interrupted(event: () => Promise<unknown>): Table {
+/** The table as a function sees it between whose look and whose write, the first or the first such one, something else happens, once. */
+function interrupted(event: () => Promise<unknown>, isIt: (writes: Parameters<Table['transact']>[0]) => boolean = () => true): Table {
   let done = false;
   return Object.assign(Object.create(table) as Table, {
     transact: async (...args: Parameters<Table['transact']>) => {
-      if (!done) {
+      if (!done && isIt(args[0])) {
         done = true;
         await event();
       }
