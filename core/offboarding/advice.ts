@@ -166,6 +166,12 @@ const ADVICE: Record<string, Row> = {
     'Resume it: it locks them again. Leave it when they are to stay.',
     '再開すると再度ロックされます。退職しない場合はそのままにしてください。',
   ],
+  'reactivated-meanwhile': [
+    'They were reactivated before their records were handed over.',
+    'データの引き継ぎの前に、このメンバーが再度有効になりました。',
+    'Deactivate them and resume it. Leave it when they are to stay.',
+    '無効にしてから再開してください。退職しない場合はそのままにしてください。',
+  ],
   interrupted: [
     'A service could not be reached, several times.',
     'サービスに繰り返し接続できませんでした。',

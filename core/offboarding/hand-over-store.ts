@@ -1,5 +1,6 @@
 import { Problem } from '../errors.ts';
 import { OFFBOARDING_PAGE_RECORDS } from '../limits.ts';
+import { readMember } from '../member/member-store.ts';
 import { MODULES, type Module } from '../record/module.ts';
 import { readRecords, updateRecord } from '../record/record-store.ts';
 import { modulePartition } from '../table/keys.ts';
@@ -23,10 +24,17 @@ export async function handOver(at: At): Promise<Outcome> {
   if (successor === undefined) return { end: 'skipped', warning: 'no-successor' };
   const page: Page = at.step.memo?.page ?? { module: MODULE_NAMES[0] as string };
   const counts = at.step.counts ?? { records: 0, left: 0 };
-  if (page.pending) return givePage(at, successor, page, counts);
+  if (page.pending) return (await isBack(at)) ? REACTIVATED : givePage(at, successor, page, counts);
   const next = await nextPage(at, page);
   return next ? { goOn: { page: next }, counts } : { end: 'done', counts, ...((counts.left ?? 0) > 0 ? { warning: 'records-left' } : {}) };
 }
+
+/** Who was reactivated meanwhile works with their records again: nobody takes those away that they still have. */
+async function isBack({ room, viewer, run }: At): Promise<boolean> {
+  return (await readMember(room.table, viewer, run.member)).status === 'active';
+}
+
+const REACTIVATED: Outcome = { end: 'failed', failure: { code: 'reactivated-meanwhile', detail: '' } };
 
 async function nextPage({ room, tenant, run }: At, { module, after }: Page): Promise<Page | undefined> {
   const { items, more } = await room.table.page<Row>({ pk: modulePartition(tenant, module as Module), after, limit: ROWS_AT_ONCE });

@@ -285,6 +285,22 @@ describe('another administrator meanwhile', () => {
     expect(await world.readLeaver()).toMatchObject({ status: 'active' });
   });
 
+  test('who was reactivated before their records were handed over keeps them', async () => {
+    const world = await make();
+    const { id } = await world.offboard({ successor: world.successor.member });
+    await world.untilQuiet({}, async () => (await world.standing())?.running !== undefined);
+    // The backup ends, and before the off-boarding hears of it they are back.
+    await world.work();
+    await setStatus(world, world.leaver, 'active');
+    await world.untilQuiet();
+    expect((await world.readRun(id)).steps['hand-over']).toMatchObject({ state: 'failed', failure: { code: 'reactivated-meanwhile' } });
+    expect(await world.owners()).toEqual([world.leaver.member, world.leaver.member]);
+    await setStatus(world, world.leaver, 'deactivated');
+    await world.resume(id);
+    await world.untilQuiet();
+    expect(await world.owners()).toEqual([world.successor.member, world.successor.member]);
+  });
+
   test('a lock that ends by itself, made after the off-boarding was checked, is no lock for good', async () => {
     const world = await make();
     const { id } = await world.offboard();
