@@ -60,11 +60,12 @@ mailTest(
     expect((await mika.api('DELETE', `/v1/mail-accounts/${id}`)).status).toBe(204);
     expect((await mika.api('GET', '/v1/mail-accounts')).json).toMatchObject({ items: [], notice: { code: 'mailbox-unavailable' } });
     await arrive([address, dropbox], { To: address, Subject: 'Too late' });
-    const told = await until(async () => {
-      const entries = (await mika.api('GET', '/v1/activity')).json.items as { reason?: string }[];
-      return entries.length >= 2 ? entries : undefined;
+    // Others' activity may stand beside it on a stage that is used by more tests.
+    await until(async () => {
+      const entries = (await mika.api('GET', '/v1/activity')).json.items as { subject?: string; reason?: string }[];
+      const held = entries.filter(({ subject }) => subject === 'Too late').map(({ reason }) => reason);
+      return entries.some(({ reason }) => reason === 'removed-mailbox') && held.includes('unregistered-sender');
     }, 180);
-    expect(told.map(({ reason }) => reason ?? '').sort()).toEqual(['removed-mailbox', 'unregistered-sender']);
     expect([await onLead(), (await ownList()).includes('Too late')]).toEqual([['A question'], false]);
   },
 );
