@@ -16,24 +16,40 @@ export type ExportWork = {
   endpoints: { dynamodb: string; s3: string };
   job?: ExportJob;
   zipAlone?: { rawKeys: string[]; mails: number };
+  /** Say what memory is in use: that takes time. */
+  watched?: true;
 };
-export type ExportWorked = { seconds: number; cpuSeconds: number; peakBytes: number };
+export type ExportWorked = { seconds: number; cpuSeconds: number; peakBytes: number; usedBytes: number };
 
 process.once('message', (asked: ExportWork) => void work(asked));
 
-async function work({ endpoints, job, zipAlone }: ExportWork): Promise<void> {
+async function work({ endpoints, job, zipAlone, watched }: ExportWork): Promise<void> {
   const access = { region: REGION, credentials: { accessKeyId: HOST, secretAccessKey: 'local' } };
   const s3 = new S3Client({ ...access, endpoint: endpoints.s3, forcePathStyle: true });
   const files = new MailBucket(s3, 'mail');
   const table = new Table(new DynamoDBClient({ ...access, endpoint: endpoints.dynamodb }), TABLE);
+  const used = watched ? watchMemory() : () => 0;
   const began = performance.now();
-  const used = process.cpuUsage();
+  const before = process.cpuUsage();
   if (job) await exportAll(table, files, new Uploads(s3, 'mail'), job);
   if (zipAlone) await zipOf(files, zipAlone);
   const seconds = (performance.now() - began) / 1000;
-  const { user, system } = process.cpuUsage(used);
+  const { user, system } = process.cpuUsage(before);
   const cpuSeconds = (user + system) / 1_000_000;
-  process.send?.({ seconds, cpuSeconds, peakBytes: process.resourceUsage().maxRSS * 1024 } satisfies ExportWorked, () => process.exit(0));
+  process.send?.({ seconds, cpuSeconds, peakBytes: process.resourceUsage().maxRSS * 1024, usedBytes: used() } satisfies ExportWorked, () =>
+    process.exit(0),
+  );
+}
+
+/** What is in use at its most, without garbage: how much of that there is at a time is the collector's choice. */
+function watchMemory(): () => number {
+  let peak = 0;
+  setInterval(() => {
+    gc?.();
+    const { heapUsed, external } = process.memoryUsage();
+    peak = Math.max(peak, heapUsed + external);
+  }, 250);
+  return () => peak;
 }
 
 async function exportAll(table: Table, files: MailBucket, uploads: Uploads, job: ExportJob): Promise<void> {

@@ -44,7 +44,7 @@ export async function benchExport(mails = 10_000): Promise<Figure[]> {
     }
     const mbox = await few.exported('mbox');
     const large = await many.exported('zip');
-    const small = Math.max(...ours.map(({ peakBytes }) => peakBytes));
+    const usedBytes = [(await few.exported('zip', true)).usedBytes, (await many.exported('zip', true)).usedBytes] as const;
     // The best of each: what else the machine does makes it worse, and never better.
     const best = (runs: ExportWorked[], what: 'seconds' | 'cpuSeconds') => Math.min(...runs.map((run) => run[what]));
     return [
@@ -54,9 +54,10 @@ export async function benchExport(mails = 10_000): Promise<Figure[]> {
       plain('processor time of yazl alone', (100 * best(ours, 'cpuSeconds')) / best(alone, 'cpuSeconds'), ' %', 0),
       plain('mails per second, mbox', mails / 10 / mbox.seconds, '', 0),
       plain(`mails per second, ${mails} mails`, mails / large.seconds, '', 0),
-      plain(`peak memory, ${mails / 10} mails`, small / 1_000_000, ' MB', 0),
-      plain(`peak memory, ${mails} mails`, large.peakBytes / 1_000_000, ' MB', 0),
-      atMost('peak memory, ten times the mails', large.peakBytes / small, 1.5, ' times'),
+      plain(`memory in use, ${mails / 10} mails`, usedBytes[0] / 1_000_000, ' MB', 0),
+      plain(`memory in use, ${mails} mails`, usedBytes[1] / 1_000_000, ' MB', 0),
+      atMost('memory in use, ten times the mails', usedBytes[1] / usedBytes[0], 1.5, ' times'),
+      atMost(`largest size of the process, ${mails} mails`, large.peakBytes / 1_000_000, 600, ' MB', 0),
     ];
   } finally {
     await engine.end();
@@ -78,12 +79,12 @@ async function backedUp(engine: Engine, mails: number) {
     Array.from({ length: RAWS }, (_, n) => rawMail(n)),
   );
   const id = await complete(table, files, admin, leaver);
-  const exported = async (format: ExportFormat): Promise<ExportWorked> => {
+  const exported = async (format: ExportFormat, watched?: true): Promise<ExportWorked> => {
     const later = { send: async () => {} };
     // A day after the one before: that one has expired.
     now = new Date(now.getTime() + 8 * 86_400_000);
     await startExport({ table, queue: later }, admin, id, { format, id: newId(now), now });
-    return work({ endpoints: engine.endpoints, job: { tenant: admin.tenant, backup: id, format } });
+    return work({ endpoints: engine.endpoints, job: { tenant: admin.tenant, backup: id, format }, watched });
   };
   let now = new Date();
   return { rawKeys, exported };
@@ -109,7 +110,9 @@ function rawMail(n: number) {
 
 /** Does it in a process of its own, so that its memory is its own. */
 function work(asked: ExportWork): Promise<ExportWorked> {
-  const child = fork(fileURLToPath(new URL('./export-work.ts', import.meta.url)), { execArgv: ['--disable-warning=ExperimentalWarning'] });
+  const child = fork(fileURLToPath(new URL('./export-work.ts', import.meta.url)), {
+    execArgv: ['--disable-warning=ExperimentalWarning', '--expose-gc'],
+  });
   return new Promise((done, fail) => {
     child.once('message', (worked: ExportWorked) => done(worked));
     child.once('exit', (code) => fail(new Error(`the worker ended with ${code}`)));

@@ -170,21 +170,22 @@ export class Uploads {
 
 /** The bytes in pieces of UPLOAD_PART_BYTES, the last one smaller; one empty piece when there are none, for an object has a part. */
 async function* inParts(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  let held: Uint8Array[] = [];
+  let part = Buffer.allocUnsafe(UPLOAD_PART_BYTES);
   let size = 0;
   let isFirst = true;
   for await (const chunk of bytes) {
     for (let from = 0; from < chunk.length; ) {
       const piece = chunk.subarray(from, from + UPLOAD_PART_BYTES - size);
-      held.push(piece);
+      part.set(piece, size);
       size += piece.length;
       from += piece.length;
       if (size < UPLOAD_PART_BYTES) continue;
-      yield Buffer.concat(held);
-      [held, size, isFirst] = [[], 0, false];
+      yield part;
+      // Another one: the last may still be on its way.
+      [part, size, isFirst] = [Buffer.allocUnsafe(UPLOAD_PART_BYTES), 0, false];
     }
   }
-  if (size > 0 || isFirst) yield Buffer.concat(held);
+  if (size > 0 || isFirst) yield part.subarray(0, size);
 }
 
 /** RFC 6266: a plain name for old clients, the real one as UTF-8 (RFC 8187). */
