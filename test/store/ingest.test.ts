@@ -638,7 +638,7 @@ describe('threads', () => {
   });
 });
 
-test('MAX_THREAD_MAILS: so many mails of a thread are listed, the oldest first', async () => {
+test('MAX_THREAD_MAILS: so many mails of a thread are listed, its newest ones, the oldest of them first', async () => {
   const world = await dropboxWorld(table);
   await existing(table, world, 'contacts', TARO);
   for (let i = 0; i < 4; i++) {
@@ -651,7 +651,7 @@ test('MAX_THREAD_MAILS: so many mails of a thread are listed, the oldest first',
   const subjects = async (limit: number) => (await listThread(table, world.viewer, message.thread, limit)).map(({ subject }) => subject);
   expect([await subjects(4), await subjects(3)]).toEqual([
     ['t0', 't1', 't2', 't3'],
-    ['t0', 't1', 't2'],
+    ['t1', 't2', 't3'],
   ]);
 });
 
