@@ -4,7 +4,9 @@ import { sweepBackups } from '../../core/backup/sweep-store.ts';
 import { Table } from '../../core/table/client.ts';
 import { backupPagesPartition } from '../../core/table/keys.ts';
 import { BackupWorld } from '../support/backup-world.ts';
+import { randomOf } from '../support/crash-harness.ts';
 import { MemoryDynamo } from '../support/memory-dynamo.ts';
+import { Killed, moment, mortalWorker, slowAtTimes } from '../support/mortal-worker.ts';
 
 /**
  * A backup by workers that are killed at any write, send or put, with its words lost, doubled and out of order, and two workers at
@@ -14,20 +16,6 @@ import { MemoryDynamo } from '../support/memory-dynamo.ts';
 const SCHEDULES = Number(process.env.BACKUP_SCHEDULES ?? 1000);
 const SEED = Number(process.env.BACKUP_SEED ?? 20_261_122);
 const MAILS = 7;
-
-class Killed extends Error {}
-const moment = () => new Promise(setImmediate);
-
-/** Mulberry32: small, and the same everywhere. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 async function schedule(seed: number): Promise<{ kills: number; turns: number }> {
   const random = randomOf(seed);
@@ -42,35 +30,9 @@ async function schedule(seed: number): Promise<{ kills: number; turns: number }>
 
   /** One worker, with a table and files of its own, that may die at whatever it does; when dead it does nothing more. */
   const worker = async (): Promise<void> => {
-    let dead = false;
-    const step = () => {
-      if (!dead && random() >= risk) return;
-      if (!dead) kills++;
-      dead = true;
-      throw new Killed();
-    };
-    const table = new Table(
-      dynamo.newClient((_, command) => {
-        if (dead || !/^(Get|BatchGet|Query)/.test(command)) step();
-      }),
-      'memory',
-    );
+    const { table, around } = mortalWorker(dynamo, { dies: () => random() < risk, onKill: () => kills++ });
     const base = world.room();
-    const around =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        step();
-        const answer = await work(...args);
-        step();
-        return answer;
-      };
-    // S3 may take its time: so much that the lease is over, and another worker has taken the backup meanwhile.
-    const slowly =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        for (let waits = random() < 0.2 ? Math.floor(random() * 8) : 0; waits > 0; waits--) await moment();
-        return work(...args);
-      };
+    const slowly = slowAtTimes(random, 8);
     const room = {
       ...base,
       table,

@@ -8,6 +8,7 @@ import { readMbox, readZip } from '../support/archives.ts';
 import { BackupWorld } from '../support/backup-world.ts';
 import { randomOf } from '../support/crash-harness.ts';
 import { MemoryDynamo } from '../support/memory-dynamo.ts';
+import { type Around, Killed, moment, mortalWorker, slowAtTimes } from '../support/mortal-worker.ts';
 
 /**
  * An export by workers that are killed at any write, read, upload or send, with their words lost, doubled and out of order, and two
@@ -17,9 +18,6 @@ import { MemoryDynamo } from '../support/memory-dynamo.ts';
 const SCHEDULES = Number(process.env.EXPORT_SCHEDULES ?? 200);
 const SEED = Number(process.env.EXPORT_SEED ?? 20_261_122);
 const MAILS = 7;
-
-class Killed extends Error {}
-const moment = () => new Promise(setImmediate);
 
 async function schedule(seed: number): Promise<{ kills: number; state: string }> {
   const random = randomOf(seed);
@@ -38,33 +36,17 @@ async function schedule(seed: number): Promise<{ kills: number; state: string }>
 
   /** One worker, with a table and files of its own, that may die at whatever it does; when dead it does nothing more. */
   const worker = async (): Promise<void> => {
-    let dead = false;
-    const step = () => {
-      if (!dead && random() >= risk) return;
-      if (!dead) kills++;
-      dead = true;
-      throw new Killed();
-    };
-    const table = new Table(dynamo.newClient(step), 'memory');
+    const { table, around } = mortalWorker(dynamo, { dies: () => random() < risk, onKill: () => kills++, atReads: true });
     const base = world.exportRoom();
-    // S3 may take its time: so much that the lease is over, and another worker has taken the export meanwhile.
-    const around =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        step();
-        for (let waits = random() < 0.2 ? Math.floor(random() * 8) : 0; waits > 0; waits--) await moment();
-        step();
-        const answer = await work(...args);
-        step();
-        return answer;
-      };
+    const slowly = slowAtTimes(random, 8);
+    const at: Around = (work) => around(slowly(around(work)));
     const { uploads, files, queue } = base;
     const room = {
       ...base,
       table,
-      files: { read: around(files.read), write: around(files.write) },
-      uploads: { begin: around(uploads.begin), finish: around(uploads.finish), abort: around(uploads.abort) },
-      queue: { send: around(queue.send) },
+      files: { read: at(files.read), write: at(files.write) },
+      uploads: { begin: at(uploads.begin), finish: at(uploads.finish), abort: at(uploads.abort) },
+      queue: { send: at(queue.send) },
       volumeMails: 1 + Math.floor(random() * 4),
     };
     try {

@@ -10,6 +10,7 @@ import { Table } from '../../core/table/client.ts';
 import { runningOffboardingsPartition } from '../../core/table/keys.ts';
 import { randomOf } from '../support/crash-harness.ts';
 import { MemoryDynamo } from '../support/memory-dynamo.ts';
+import { Killed, moment, mortalWorker, slowAtTimes } from '../support/mortal-worker.ts';
 import { OffboardingWorld } from '../support/offboarding-world.ts';
 
 /**
@@ -19,9 +20,6 @@ import { OffboardingWorld } from '../support/offboarding-world.ts';
 const SCHEDULES = Number(process.env.OFFBOARDING_SCHEDULES ?? 200);
 const SEED = Number(process.env.OFFBOARDING_SEED ?? 20_261_122);
 const RECORDS = 5;
-
-class Killed extends Error {}
-const moment = () => new Promise(setImmediate);
 
 async function schedule(seed: number): Promise<{ kills: number; isRead: boolean }> {
   const random = randomOf(seed);
@@ -41,35 +39,9 @@ async function schedule(seed: number): Promise<{ kills: number; isRead: boolean 
 
   /** One worker, with a table of its own, that may die at whatever it does; when dead it does nothing more. */
   const worker = async (job: (typeof world.words)[number]['job']): Promise<void> => {
-    let dead = false;
-    const step = () => {
-      if (!dead && random() >= risk) return;
-      if (!dead) kills++;
-      dead = true;
-      throw new Killed();
-    };
-    const table = new Table(
-      dynamo.newClient((_, command) => {
-        if (dead || !/^(Get|BatchGet|Query)/.test(command)) step();
-      }),
-      'memory',
-    );
+    const { table, around } = mortalWorker(dynamo, { dies: () => random() < risk, onKill: () => kills++ });
     const base = world.offboardingRoom();
-    const around =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        step();
-        const answer = await work(...args);
-        step();
-        return answer;
-      };
-    // A queue may take its time: so much that the lease is over, and another worker has gone on meanwhile.
-    const slowly =
-      <A extends unknown[], R>(work: (...args: A) => Promise<R>) =>
-      async (...args: A): Promise<R> => {
-        for (let waits = random() < 0.2 ? Math.floor(random() * 60) : 0; waits > 0; waits--) await moment();
-        return work(...args);
-      };
+    const slowly = slowAtTimes(random, 60);
     const room = {
       ...base,
       table,

@@ -5,7 +5,9 @@ import type { Copy, Message, OwnMailEntry } from '../../core/message/message.ts'
 import { Table } from '../../core/table/client.ts';
 import { copyKey, mailAccountKey, messageKey, ownMailPartition, recordPartition, remainsPartition } from '../../core/table/keys.ts';
 import { NINE } from '../support/backup-world.ts';
+import { randomOf } from '../support/crash-harness.ts';
 import { MemoryDynamo } from '../support/memory-dynamo.ts';
+import { type Around, Killed, mortalWorker } from '../support/mortal-worker.ts';
 import { DAY, RetentionWorld } from '../support/retention-world.ts';
 
 /**
@@ -17,36 +19,11 @@ const SCHEDULES = Number(process.env.RETENTION_SCHEDULES ?? 150);
 const SEED = Number(process.env.RETENTION_SEED ?? 20_261_122);
 const MAILS = 6;
 
-class Killed extends Error {}
-
-/** Mulberry32: small, and the same everywhere. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-type Process = { table: Table; around: <A extends unknown[], R>(work: (...args: A) => Promise<R>) => (...args: A) => Promise<R> };
+type Process = { table: Table; around: Around };
 
 /** A process with a table of its own, that takes its time for each call, and may die at any of them; dead it does nothing more. */
 function processOf(dynamo: MemoryDynamo, random: () => number, risk: number, onKill: () => void): Process {
-  let dead = false;
-  const step = () => {
-    if (!dead && random() >= risk) return;
-    if (!dead) onKill();
-    dead = true;
-    throw new Killed();
-  };
-  const table = new Table(
-    dynamo.newClient((_, command) => {
-      if (dead || !/^(Get|BatchGet|Query)/.test(command)) step();
-    }),
-    'memory',
-  );
+  const { table, around } = mortalWorker(dynamo, { dies: () => random() < risk, onKill });
   const slowly = async () => {
     for (let waits = Math.floor(random() * 12); waits > 0; waits--) await Promise.resolve();
   };
@@ -58,16 +35,13 @@ function processOf(dynamo: MemoryDynamo, random: () => number, risk: number, onK
       return send(...args);
     },
   });
-  const around: Process['around'] =
+  const slow: Around =
     (work) =>
     async (...args) => {
       await slowly();
-      step();
-      const answer = await work(...args);
-      step();
-      return answer;
+      return work(...args);
     };
-  return { table, around };
+  return { table, around: (work) => slow(around(work)) };
 }
 
 async function schedule(seed: number): Promise<{ kills: number }> {
