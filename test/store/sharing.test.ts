@@ -79,7 +79,7 @@ describe('what colleagues see on a record', () => {
     }
   });
 
-  test('SHR-7, SHR-9, R-8: under custom the tick of that owner on that record decides', async () => {
+  test('SHR-7, SHR-9, R-8, C-7: under custom the tick of that owner on that record decides', async () => {
     const { world, contact, jun } = await sharingWorld();
     const lead = await existing(table, world, 'leads', FRIEND.address);
     await share(world, { type: 'custom' });

@@ -22,13 +22,13 @@ const see = (viewer: typeof owner, copy: Shared, sharing: Sharing, ticked = fals
 /** Truth table 2.1, cell by cell: type, received, sent, and both again for an administrator. */
 type Row = [what: string, rules: string, sharing: Sharing, ticked: boolean, received: boolean, sent: boolean, asAdministrator: boolean];
 const TABLE: Row[] = [
-  ['private', 'SHR-3, SHR-4, SHR-26', { type: 'private' }, false, false, false, false],
+  ['private', 'SHR-3, SHR-4, SHR-26, C-4', { type: 'private' }, false, false, false, false],
   ['private, ticked once under another type', 'SHR-3, SHR-4', { type: 'private' }, true, false, false, false],
-  ['custom, record ticked', 'SHR-7, SHR-8, REC-5', { type: 'custom' }, true, true, true, true],
+  ['custom, record ticked', 'SHR-7, SHR-8, REC-5, C-3', { type: 'custom' }, true, true, true, true],
   ['custom, record not ticked', 'SHR-9, R-8', { type: 'custom' }, false, false, false, false],
   ['public, nothing excluded', 'SHR-12, SHR-13', { type: 'public', excludedDomains: [] }, false, true, true, true],
   ['public, another domain excluded', 'SHR-17', { type: 'public', excludedDomains: ['firm.example'] }, false, true, true, true],
-  ['public, its domain excluded', 'SHR-16, REC-7', { type: 'public', excludedDomains: ['customer.example'] }, false, false, false, false],
+  ['public, its domain excluded', 'SHR-16, REC-7, C-8', { type: 'public', excludedDomains: ['customer.example'] }, false, false, false, false],
   [
     'public, its domain excluded, ticked once',
     'SHR-16',
