@@ -1,5 +1,5 @@
 import { stableId, type TenantId } from '../ids.ts';
-import { type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
+import { type Table, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { accountNoticeKey, mailAccountKey, pollKey } from '../table/keys.ts';
 import type { FailureCode, MailAccount, Pop3Account, SyncProgress } from './account.ts';
 import type { Change, Notice } from './poll-state.ts';
@@ -152,13 +152,7 @@ function accountWrites(account: Pop3Account, { lease }: Leased, change: Change, 
 async function wrote(table: Table, writes: Write[]): Promise<boolean> {
   const [first] = writes;
   if (writes.length === 1 && first && 'update' in first) return (await table.update(first.update, first.with)) !== undefined;
-  try {
-    await table.transact(writes);
-    return true;
-  } catch (error) {
-    if (error instanceof TransactionRefused) return false;
-    throw error;
-  }
+  return table.tryTransact(writes);
 }
 
 /** `sent` on the item says for which episode a mail went out; what is wanted again for the same one is not sent again. */

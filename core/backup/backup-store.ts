@@ -281,27 +281,10 @@ export async function endBackup(
     }),
     auditOf(tenant, end.by, END_VERB[state], backup, at, { mails, bytes, missing }),
   ];
-  try {
-    await table.transact(writes);
-    return true;
-  } catch (error) {
-    if (error instanceof TransactionRefused) return false;
-    throw error;
-  }
+  return table.tryTransact(writes);
 }
 
 const END_VERB = { completed: 'complete', failed: 'fail', cancelled: 'cancel' } as const;
-
-/** Claims the notice of its end for this worker; false when it was sent, or another one is at it. */
-export async function claimNotice(table: Table, tenant: TenantId, id: string, now: Date): Promise<boolean> {
-  const claimed = await table.update(backupKey(tenant, id), {
-    update: 'SET #claimed = :now',
-    condition: '#state <> :running AND attribute_not_exists(#sent) AND (attribute_not_exists(#claimed) OR #claimed <= :void)',
-    names: { '#state': 'state', '#sent': 'noticeSentAt', '#claimed': 'noticeClaimedAt' },
-    values: { ':running': 'running', ':now': now.toISOString(), ':void': new Date(now.getTime() - CLAIM_MINUTES * 60_000).toISOString() },
-  });
-  return claimed !== undefined;
-}
 
 /** Nothing is left to do for this backup. */
 export async function noteNoticeSent(table: Table, tenant: TenantId, id: string, now: Date): Promise<void> {
@@ -312,9 +295,6 @@ export async function noteNoticeSent(table: Table, tenant: TenantId, id: string,
   });
   await table.delete(runningBackupKey(tenant, id));
 }
-
-/** Minutes after which a claim is void: who made it was killed before the mail was noted as sent. */
-const CLAIM_MINUTES = 6;
 
 const HELD = '#state = :running AND #fence = :fence';
 const HELD_NAMES = { '#state': 'state', '#fence': 'fence' };

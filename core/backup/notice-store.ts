@@ -1,10 +1,11 @@
 import type { TenantId } from '../ids.ts';
+import { claimNotice } from '../job/claim-notice-store.ts';
 import type { Member } from '../member/member.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Table } from '../table/client.ts';
-import { memberKey } from '../table/keys.ts';
+import { backupKey, memberKey } from '../table/keys.ts';
 import type { Backup } from './backup.ts';
-import { claimNotice, noteNoticeSent } from './backup-store.ts';
+import { noteNoticeSent } from './backup-store.ts';
 import { endMail } from './notices.ts';
 
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
@@ -15,7 +16,7 @@ type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUr
  */
 export async function tellStarter({ table, tell, publicUrl }: Post, tenant: TenantId, backup: Backup, now: Date): Promise<void> {
   if (backup.noticeSentAt === undefined && backup.offboarding === undefined) {
-    if (!(await claimNotice(table, tenant, backup.id, now))) return;
+    if (!(await claimNotice(table, backupKey(tenant, backup.id), now))) return;
     const [starter, member] = await table.getMany<Member>([backup.startedBy, backup.member].map((id) => memberKey(tenant, id)));
     if (starter?.status === 'active') await tell({ to: starter.email, ...endMail(backup, member?.name ?? '', publicUrl) });
   }

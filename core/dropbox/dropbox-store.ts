@@ -7,7 +7,7 @@ import { newSecret, sha256 } from '../ids.ts';
 import { ACTIVITY_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import { may, type Viewer } from '../member/viewer.ts';
-import { isNew, type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
+import { isNew, type Table, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { dropboxKey, memberKey } from '../table/keys.ts';
 import type { Vault } from '../tenant/data-key-store.ts';
 import type { Dropbox, dropboxPatch, Visibility } from './dropbox.ts';
@@ -54,7 +54,7 @@ export async function ownDropbox(store: DropboxStore, viewer: Viewer, now: Date)
       createdAt: at,
       version: 1,
     };
-    const made = await tryTransact(store.table, [
+    const made = await store.table.tryTransact([
       { put: { ...dropboxKey(dropbox.hash), ...dropbox }, condition: isNew },
       // The member as read here, not as the request began: what changed in between must not be missed, nor waited for.
       pointTo(viewer, fresh, 'attribute_not_exists(dropbox) AND version = :version', { ':version': member.version }),
@@ -81,7 +81,7 @@ export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date)
       version: old.version + 1,
       ttl: ttlAfter(now, { days: ACTIVITY_DAYS }),
     };
-    const done = await tryTransact(store.table, [
+    const done = await store.table.tryTransact([
       { put: { ...dropboxKey(old.hash), ...tombstone }, condition: 'version = :version', values: { ':version': old.version } },
       { put: { ...dropbox, ...dropboxKey(dropbox.hash) }, condition: isNew },
       pointTo(viewer, fresh, 'dropbox = :old', { ':old': old.hash }),
@@ -159,7 +159,7 @@ export async function changeDropbox(
   now: Date,
   more: Write[] = [],
 ): Promise<Dropbox> {
-  const done = await tryTransact(table, [
+  const done = await table.tryTransact([
     {
       update: dropboxKey(dropbox.hash),
       with: {
@@ -196,16 +196,6 @@ function pointTo(
       values: { ...values, ':hash': fresh.identity.hash, ':sealed': fresh.sealed },
     },
   };
-}
-
-async function tryTransact(table: Table, writes: Write[]): Promise<boolean> {
-  try {
-    await table.transact(writes);
-    return true;
-  } catch (error) {
-    if (error instanceof TransactionRefused) return false;
-    throw error;
-  }
 }
 
 /** What a sealed dropbox address is sealed for. */

@@ -1,11 +1,12 @@
 import type { TenantId } from '../ids.ts';
+import { claimNotice } from '../job/claim-notice-store.ts';
 import type { Member } from '../member/member.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Table } from '../table/client.ts';
-import { memberKey } from '../table/keys.ts';
+import { memberKey, offboardingKey } from '../table/keys.ts';
 import { endMail } from './notices.ts';
 import type { Offboarding } from './offboarding.ts';
-import { claimNotice, noteNoticeSent } from './offboarding-store.ts';
+import { noteNoticeSent } from './offboarding-store.ts';
 
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
 
@@ -15,7 +16,7 @@ type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUr
  */
 export async function tellActor({ table, tell, publicUrl }: Post, tenant: TenantId, run: Offboarding, now: Date): Promise<void> {
   if (run.noticeSentAt === undefined) {
-    if (!(await claimNotice(table, tenant, run.id, now))) return;
+    if (!(await claimNotice(table, offboardingKey(tenant, run.id), now))) return;
     const [actor, member] = await table.getMany<Member>([run.actor, run.member].map((id) => memberKey(tenant, id)));
     if (actor?.status === 'active') await tell({ to: actor.email, ...endMail(run, member?.name ?? '', publicUrl) });
   }

@@ -252,17 +252,6 @@ const told = (name: StepName, { state, warning, failure, counts }: Step) => ({
   counts,
 });
 
-/** Claims the notice of its end for this worker; false when it was sent, or another one is at it. */
-export async function claimNotice(table: Table, tenant: TenantId, id: string, now: Date): Promise<boolean> {
-  const claimed = await table.update(offboardingKey(tenant, id), {
-    update: 'SET #claimed = :now',
-    condition: '#state <> :running AND attribute_not_exists(#sent) AND (attribute_not_exists(#claimed) OR #claimed <= :void)',
-    names: { '#state': 'state', '#sent': 'noticeSentAt', '#claimed': 'noticeClaimedAt' },
-    values: { ':running': 'running', ':now': now.toISOString(), ':void': new Date(now.getTime() - CLAIM_MINUTES * 60_000).toISOString() },
-  });
-  return claimed !== undefined;
-}
-
 /** Its end was told: nothing is left to do, unless it was resumed meanwhile. */
 export async function noteNoticeSent(table: Table, tenant: TenantId, id: string, now: Date): Promise<void> {
   try {
@@ -282,9 +271,6 @@ export async function noteNoticeSent(table: Table, tenant: TenantId, id: string,
     if (!(error instanceof TransactionRefused)) throw error;
   }
 }
-
-/** Minutes after which a claim is void: who made it was killed before the mail was noted as sent. */
-const CLAIM_MINUTES = 6;
 
 const STATE_NAMES = { '#state': 'state', '#fence': 'fence' };
 

@@ -5,7 +5,7 @@ import { auditEntry } from '../audit/audit-store.ts';
 import { stableId, type TenantId } from '../ids.ts';
 import { HIDDEN_MAIL_NOTICE_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
-import { type Table, TransactionRefused, type Write } from '../table/client.ts';
+import type { Table, Write } from '../table/client.ts';
 import {
   backupStandingKey,
   deletionKey,
@@ -81,7 +81,7 @@ async function begin(table: Table, tenant: TenantId, { member, deactivatedAt, wa
   const startedAt = now.toISOString();
   const id = stableId(now, tenant, member, deactivatedAt);
   const deletion: Deletion = { id, member, deactivatedAt, startedAt, state: 'running', mails: 0, accounts: 0, forget: [] };
-  return wasTaken(table, [
+  return table.tryTransact([
     ...nothingHolds(tenant, deletion, now),
     {
       check: hiddenMailKey(tenant, member),
@@ -143,7 +143,7 @@ export async function endDeletion(
   const state: Deletion['state'] = because ? 'stopped' : 'ended';
   const fields = { state, finishedAt, ...(because ? { because } : {}) };
   // Refused: another worker has just counted, or ended it; the word that comes again tells.
-  await wasTaken(table, [
+  await table.tryTransact([
     {
       update: deletionKey(tenant, deletion.member),
       with: {
@@ -181,7 +181,7 @@ export async function noteNoticeSent(table: Table, tenant: TenantId, { id, membe
 
 /** Nothing is left to do, unless another deletion has begun since this one was read; it may have ended, too, and left something. */
 export async function offTheList(table: Table, tenant: TenantId, { id, member }: Deletion): Promise<void> {
-  await wasTaken(table, [
+  await table.tryTransact([
     { check: deletionKey(tenant, member), condition: '#id = :id', names: { '#id': 'id' }, values: { ':id': id } },
     { delete: runningDeletionKey(tenant, member) },
   ]);
@@ -193,16 +193,6 @@ async function forgetWarning(table: Table, { tenant, member, warnedAt }: HiddenM
     condition: 'warnedAt = :warnedAt',
     values: { ':warnedAt': warnedAt },
   });
-}
-
-async function wasTaken(table: Table, writes: Write[]): Promise<boolean> {
-  try {
-    await table.transact(writes);
-    return true;
-  } catch (error) {
-    if (error instanceof TransactionRefused) return false;
-    throw error;
-  }
 }
 
 const audit = (tenant: TenantId, verb: string, { id, member }: Deletion, at: string, more: object) =>

@@ -195,6 +195,17 @@ export class Table {
     }
   }
 
+  /** Writes all, or answers false when a condition did not hold. Throws as `transact` for whatever else goes wrong. */
+  async tryTransact(writes: Write[]): Promise<boolean> {
+    try {
+      await this.transact(writes);
+      return true;
+    } catch (error) {
+      if (error instanceof TransactionRefused) return false;
+      throw error;
+    }
+  }
+
   private async writeMany(requests: WriteRequests): Promise<void> {
     for (let start = 0; start < requests.length; start += 25) {
       let left = requests.slice(start, start + 25);
