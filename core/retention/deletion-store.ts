@@ -5,7 +5,7 @@ import { auditEntry } from '../audit/audit-store.ts';
 import { stableId, type TenantId } from '../ids.ts';
 import { HIDDEN_MAIL_NOTICE_DAYS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
-import type { Table, Write } from '../table/client.ts';
+import type { Table } from '../table/client.ts';
 import {
   backupStandingKey,
   deletionKey,

@@ -28,7 +28,15 @@ const TABLE: Row[] = [
   ['custom, record not ticked', 'SHR-9, R-8', { type: 'custom' }, false, false, false, false],
   ['public, nothing excluded', 'SHR-12, SHR-13', { type: 'public', excludedDomains: [] }, false, true, true, true],
   ['public, another domain excluded', 'SHR-17', { type: 'public', excludedDomains: ['firm.example'] }, false, true, true, true],
-  ['public, its domain excluded', 'SHR-16, REC-7, C-8', { type: 'public', excludedDomains: ['customer.example'] }, false, false, false, false],
+  [
+    'public, its domain excluded',
+    'SHR-16, REC-7, C-8',
+    { type: 'public', excludedDomains: ['customer.example'] },
+    false,
+    false,
+    false,
+    false,
+  ],
   [
     'public, its domain excluded, ticked once',
     'SHR-16',
