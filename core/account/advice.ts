@@ -121,7 +121,10 @@ const BASE: Record<FailureCode, Advice> = {
     },
   },
   'mailbox-in-use': {
-    what: { en: 'Another program is reading the mailbox just now.', ja: '別のプログラムがメールボックスを使用中です。' },
+    what: {
+      en: 'The mailbox is being read just now, by us or by another mail program.',
+      ja: '本製品または他のメールソフトがメールボックスを使用中です。',
+    },
     todo: {
       en: 'Nothing: we try again. If it stays, end the other mail program.',
       ja: '操作は不要です。自動的に再試行します。解消しない場合は、他のメールソフトを終了してください。',

@@ -87,7 +87,8 @@ async function tryServer(side: Side, given: TrialServer, options: TrialOptions):
     if (error.trouble === 'unreachable') {
       await log.reaches(floorMs);
       log.unreachable(floorMs);
-    } else log.failed(error);
+    } else if (error.step === 'login' && failureOf(error).code === 'mailbox-in-use') log.inUse(error);
+    else log.failed(error);
   }
   return log.result();
 }
@@ -176,6 +177,16 @@ class StepLog {
     const failure = { code, ...(server ? { server } : {}), ...(certificate ? { certificate } : {}) };
     const name = this.remaining().find((each) => each === error.step) ?? (this.remaining()[0] as TrialStepName);
     this.done.push({ name, outcome: 'failed', ms: this.lap(), failure, advice: adviceFor(code, this.side, this.preset) });
+  }
+
+  /**
+   * Who is told that the maildrop is in use has proved who he is (RFC 2449 8.1.2), so that the settings are right: as a rule it is
+   * our own poll that reads it, the first one above all, which begins when the account is made.
+   */
+  inUse({ server }: Trouble): void {
+    this.took('login', {});
+    const failure = { code: 'mailbox-in-use' as const, ...(server ? { server } : {}) };
+    this.done.push({ name: 'mailbox', outcome: 'warning', failure, advice: adviceFor('mailbox-in-use', this.side, this.preset) });
   }
 
   /** Whether its name was found is not said: a name that does not exist and an address that may not be reached are one answer. */

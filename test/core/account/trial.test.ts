@@ -1,5 +1,7 @@
+import { on } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
+import { connect } from 'node:tls';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { type Trial, type TrialInput, type TrialOptions, trialOf, tryServers } from '../../../core/account/trial.ts';
 import { EXPIRED_CERT, LOCALHOST_CERT, type Pop3ServerOptions, startPop3Server } from '../../support/pop3-server.ts';
@@ -140,6 +142,26 @@ describe('POP-18: an account is tested before it is created', () => {
     const { incoming } = await pop3({ security: 'implicit', script: ({ verb }) => (verb === 'STAT' ? refusal : undefined) });
     const { incoming: trial } = await tryServers({ incoming }, TRUSTED);
     expect(codes(trial.steps)).toEqual(['mailbox', 'pop-not-enabled']);
+  });
+
+  test.each([
+    ['another session', undefined],
+    ['qpopper, without a code', '-ERR taro lock busy!  Is another session active? (11)\r\n'],
+  ])('RFC 2449 8.1.2: a mailbox in use, which our own poll may be, proves the password: %s', async (_, refusal) => {
+    const { server, incoming } = await pop3({ security: 'implicit', script: ({ verb }) => (verb === 'PASS' ? refusal : undefined) });
+    const reader = connect({ host: '127.0.0.1', port: server.port, ca: LOCALHOST_CERT, servername: 'localhost' });
+    ends.push(() => reader.destroy());
+    const heard = on(reader.setEncoding('utf8'), 'data');
+    for (const line of ['', 'USER taro\r\n', `PASS ${PASSWORD}\r\n`]) {
+      reader.write(line);
+      await heard.next();
+    }
+    const { ok, incoming: trial } = await tryServers({ incoming }, TRUSTED);
+    expect([ok, ...outcomes(trial.steps).slice(-2)]).toEqual([true, 'login ok', 'mailbox warning']);
+    expect(trial.steps.at(-1)).toMatchObject({
+      failure: { code: 'mailbox-in-use' },
+      advice: { what: { en: expect.stringMatching(/being read/), ja: expect.stringMatching(/使用中/) } },
+    });
   });
 
   test('an outgoing server without a login is not sent the password', async () => {
