@@ -1,9 +1,11 @@
 import { CfnOutput, Stack, type StackProps, Tags } from 'aws-cdk-lib';
+import type { Code } from 'aws-cdk-lib/aws-lambda';
 import type { Construct } from 'constructs';
+import { type FunctionName, type FunctionRow, functions as rows } from '../../functions/manifest.ts';
 import { Alarms, OperatorTopic } from './alarms.ts';
-import { type CodeOf, Functions } from './functions.ts';
+import { Functions } from './functions.ts';
 import { FrontDoor } from './http-api.ts';
-import { InboundEmail } from './inbound-email.ts';
+import { InboundEmail, RULE_SET, ruleSetRow } from './inbound-email.ts';
 import { OutboundEmail } from './outbound-email.ts';
 import { Queues } from './queues.ts';
 import type { Reaches } from './reach.ts';
@@ -11,9 +13,13 @@ import { Schedules } from './schedules.ts';
 import type { Stage } from './stage.ts';
 import { Storage } from './storage.ts';
 
+/** Every function of the stack: the manifest's, and the one a deployment itself runs. */
+export const functionsOfTheStack: Record<FunctionName | typeof RULE_SET, FunctionRow> = { ...rows, [RULE_SET]: ruleSetRow };
+
 export type AppStackProps = StackProps & {
   stage: Stage;
-  code: CodeOf;
+  /** Where a function's bundle is: the folder with its `handler.mjs`. */
+  code: (name: keyof typeof functionsOfTheStack) => Code;
 };
 
 /** The product on AWS: functions/manifest.ts as one stack. */
@@ -38,7 +44,7 @@ export class AppStack extends Stack {
     );
     frontDoor.serve(functions.byName);
     const schedules = new Schedules(this, 'Schedules', functions.byName);
-    const inbound = new InboundEmail(this, 'InboundEmail', mailDomain, storage.mail, queues.topics.arrivals);
+    const inbound = new InboundEmail(this, 'InboundEmail', stage, code(RULE_SET), storage.mail, queues.topics.arrivals);
     inbound.node.addDependency(outbound);
     // A mail that came before the topic had its queue would be stored, and nobody told of it.
     inbound.node.addDependency(queues);

@@ -8,9 +8,11 @@ export type Stage = {
   mailDomain: string;
   /** Who is told of alarms and bounces by mail; nobody when it is empty. */
   alarmEmail: string;
-  /** A name of one's own for the API, and the ARN of its certificate in the same region; both or none. */
+  /** A name of one's own for the API, and the ARN of its certificate in the same region; both or none. A deployment says `none`. */
   apiDomain: string;
   apiCertificate: string;
+  /** The rule set by which SES receives in this account and region already, when the stage's rule is to join it; else empty. */
+  receiptRuleSet: string;
   /** Table, bucket and key outlive the stack, and the table refuses to be deleted. */
   keepData: boolean;
   /** Hours without any mail that are worth an alarm, 24 at most; 0 for no such alarm. */
@@ -22,6 +24,11 @@ export type Stage = {
 /** The domain of cdk.json as it came, and its like: names that are nobody's (RFC 2606). */
 const EXAMPLE = /(^|\.)example(\.(com|net|org))?$/;
 
+/** What `apiDomain` is set to when the API is to have no name of its own. */
+const NO_NAME = 'none';
+const NAMELESS =
+  "A name of the API's own would be taken away. Say which it has, in cdk.json or by -c apiDomain=api.your-domain; -c apiDomain=none when it has none.";
+
 /** Reads the stage that context names. Throws what is wrong in words that say what to do. */
 export function stageOf(node: Node): Stage {
   const name: string = node.getContext('stage');
@@ -30,12 +37,24 @@ export function stageOf(node: Node): Stage {
   if (!stage) throw new Error(`There is no stage "${name}" in cdk.json; it has ${Object.keys(stages).join(', ')}.`);
   if (stage.quietHours > 24) throw new Error('quietHours is 24 at most: CloudWatch looks back no further.');
   const setting = (key: string): string => node.tryGetContext(key) ?? '';
-  const [apiDomain, apiCertificate] = [setting('apiDomain'), setting('apiCertificate')];
+  const apiDomain = setting('apiDomain') === NO_NAME ? '' : setting('apiDomain');
+  const apiCertificate = setting('apiCertificate');
   if (Boolean(apiDomain) !== Boolean(apiCertificate)) throw new Error('apiDomain and apiCertificate need each other.');
   // In small letters: IAM holds senders to it, and it minds the difference.
   const mailDomain = setting('mailDomain').trim().toLowerCase();
-  const known = { ...stage, name, mailDomain, alarmEmail: setting('alarmEmail'), apiDomain, apiCertificate };
-  if (node.tryGetContext('deploying')) refuseForgotten(known);
+  const known = {
+    ...stage,
+    name,
+    mailDomain,
+    alarmEmail: setting('alarmEmail'),
+    apiDomain,
+    apiCertificate,
+    receiptRuleSet: setting('receiptRuleSet'),
+  };
+  if (node.tryGetContext('deploying')) {
+    refuseForgotten(known);
+    if (!setting('apiDomain')) throw new Error(NAMELESS);
+  }
   return known;
 }
 

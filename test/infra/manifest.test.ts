@@ -10,8 +10,8 @@ const clocks = aws.all('AWS::Scheduler::Schedule');
 const permissions = aws.all('AWS::Lambda::Permission');
 const tenantRoles = rows.filter(([, row]) => hasTenantRole(row));
 
-/** CDK's own function that activates the receipt rule set; everything else in the template is the manifest's. */
-const isOurs = (resource: Resource) => !resource.Metadata?.['aws:cdk:path']?.includes('/AWS679f53fac002430cb0da5b7982bd2287/');
+/** The deployment's own function activates the receipt rule set; everything else in the template is the manifest's. */
+const isOurs = (resource: Resource) => resource !== aws.at(aws.one('Custom::AWS').Properties.ServiceToken);
 const lambdas = aws.all('AWS::Lambda::Function').filter(isOurs);
 const lambda = (name: string) => lambdas.find((each) => nameOf(each) === name)!;
 
