@@ -1,4 +1,3 @@
-import type { KMSClient } from '@aws-sdk/client-kms';
 import { accountInput } from '../../core/account/account-input.ts';
 import {
   changeIncomingPassword,
@@ -18,73 +17,49 @@ import { warnOfHiddenMail } from '../../core/addon-user/hidden-mail-store.ts';
 import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
 import { listAudit } from '../../core/audit/audit-store.ts';
 import { ownDropbox, patchDropbox } from '../../core/dropbox/dropbox-store.ts';
-import { newId, newTenantId } from '../../core/ids.ts';
+import { newId } from '../../core/ids.ts';
 import { MAX_ADDON_USER_LINES, MAX_ADDON_USERS_LOOKED_AT, MAX_HIDDEN_MAIL_DAYS, MIN_HIDDEN_MAIL_DAYS } from '../../core/limits.ts';
 import type { Member } from '../../core/member/member.ts';
 import { patchMember } from '../../core/member/member-store.ts';
-import { builtInProfiles } from '../../core/member/profile.ts';
 import { checkToken, createToken } from '../../core/member/token-store.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { mailPolicyPatch } from '../../core/sharing/mail-policy.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import { setTick } from '../../core/sharing/tick-store.ts';
-import type { Table, Write } from '../../core/table/client.ts';
+import type { Table } from '../../core/table/client.ts';
 import { backupStandingKey, dropboxKey, mailSettingsKey, memberKey, tenantKey } from '../../core/table/keys.ts';
-import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
-import { createTenant, patchTenant, readViewer } from '../../core/tenant/tenant-store.ts';
-import { startTable } from '../support/engine.ts';
+import { patchTenant, readViewer } from '../../core/tenant/tenant-store.ts';
+import { interrupted } from '../support/interrupted.ts';
+import { newOrganisation, PROFILES, startStores } from '../support/organisation.ts';
 
+let stores: Awaited<ReturnType<typeof startStores>>;
 let table: Table;
-let end: () => Promise<void>;
-beforeAll(async () => ({ table, end } = await startTable()));
-afterAll(() => end());
+beforeAll(async () => {
+  stores = await startStores();
+  ({ table } = stores);
+});
+afterAll(() => stores.end());
 
 const NOW = new Date('2026-03-01T09:00:00.000Z');
 const later = (minutes: number) => new Date(NOW.getTime() + minutes * 60_000);
-const profiles = new Map(builtInProfiles().map((profile) => [profile.id, profile]));
-const kms = { send: async () => ({ CiphertextBlob: Buffer.alloc(1), Plaintext: Buffer.alloc(32) }) } as unknown as KMSClient;
 const REASON = { reason: 'Leaves in March' };
 const CUSTOM: Sharing = { type: 'custom' };
 
 /** An organisation with its first administrator, and whoever a test adds: each with a mailbox, sharing as said. */
 async function world() {
-  const tenant = newTenantId();
-  const boss = newId(NOW);
-  const input = { name: 'Example', timeZone: 'UTC', administrator: { name: 'Boss', email: 'boss@example.com' } };
-  await createTenant(table, tenant, input, boss, NOW.toISOString(), [await newDataKey(kms, 'key', tenant)]);
-  const viewerOf = async (id: string) => (await readViewer(table, tenant, id)) as Viewer;
-  const store = { table, vault: new Vault(kms, table) };
+  const { tenant, boss, viewerOf, join } = await newOrganisation(stores, NOW);
   let count = 0;
   const mailbox = async (viewer: Viewer) => {
     const incoming = { host: 'pop.example.com', password: 'secret', userName: `u${++count}` };
     const form = accountInput.parse({ name: 'Work', address: viewer.email, incoming, outgoing: { host: 'smtp.example.com' } });
-    return createAccount(store, viewer, form, newId(later(count)), NOW);
-  };
-  const join = async (name: string, more: Partial<Member> = {}) => {
-    const id = newId(later(++count));
-    const email = `${name.toLowerCase()}@example.com`;
-    const member = {
-      id,
-      name,
-      email,
-      profile: 'standard',
-      status: 'active',
-      confirmed: true,
-      createdAt: NOW.toISOString(),
-      version: 1,
-      ...more,
-    };
-    await table.put({ ...memberKey(tenant, id), ...member });
-    if (member.profile === 'administrator')
-      await table.update(tenantKey(tenant), { update: 'SET administrators = administrators + :one', values: { ':one': 1 } });
-    return member.confirmed ? viewerOf(id) : (undefined as never);
+    return createAccount(stores, viewer, form, newId(later(count)), NOW);
   };
   const user = async (name: string, sharing: Sharing | undefined = CUSTOM, more: Partial<Member> = {}) => {
     const viewer = await join(name, { ...more, sharing });
     return { viewer, account: await mailbox(viewer) };
   };
   const readMember = async (id: string) => (await table.get<Member>(memberKey(tenant, id))) as Member;
-  return { tenant, boss: await viewerOf(boss), viewerOf, store, join, user, mailbox, readMember };
+  return { tenant, boss, viewerOf, join, user, mailbox, readMember };
 }
 
 const lock = (by: Viewer, of: Viewer, more: { expiresAt?: string } = {}, now = NOW) =>
@@ -97,19 +72,6 @@ const settings = (viewer: Viewer, sharing: Sharing): MailSettingsInput => ({
   dropboxVisibility: 'record',
   gather: null,
 });
-
-/** The table, before whose next transaction something else is done first. */
-function interrupted(meanwhile: () => Promise<unknown>): Table {
-  let done = false;
-  const transact = async (writes: Write[], refused?: () => Error) => {
-    if (!done) {
-      done = true;
-      await meanwhile();
-    }
-    return table.transact(writes, refused);
-  };
-  return Object.assign(Object.create(table), { transact });
-}
 
 const PUBLIC: Sharing = { type: 'public', excludedDomains: [] };
 
@@ -201,7 +163,7 @@ describe('truth table 2.2: lock and unlock', () => {
     const { viewer: second } = await user('Second', CUSTOM, { profile: 'administrator' });
     await lock(second, { ...boss, member: (await user('Mika')).viewer.member });
     await lock(boss, second);
-    await patchMember(table, second, profiles, boss.member, { profile: 'standard' }, NOW);
+    await patchMember(table, second, PROFILES, boss.member, { profile: 'standard' }, NOW);
     expect((await readMember(second.member)).locked).toMatchObject({ by: boss.member });
     // Now the only administrator: their own lock is theirs to end (UNL-3).
     await unlock(await viewerOf(second.member), second);
@@ -248,7 +210,7 @@ const changes: Change[] = [
   ['the same settings again', (t, v, id) => saveSettings(t, v, { ...settings(v, CUSTOM), activeMailbox: id }, NOW)],
   ['private, with a new mailbox', (t, v) => another(t, v, { sharing: { type: 'private' } })],
   ['a new mailbox', (t, v) => another(t, v)],
-  ['a mailbox renamed', (t, v, id) => patchAccount({ table: t, vault: new Vault(kms, table) }, v, id, { name: 'x' }, NOW)],
+  ['a mailbox renamed', (t, v, id) => patchAccount({ table: t, vault: stores.vault }, v, id, { name: 'x' }, NOW)],
   ['the main mailbox', (t, v, id) => makeMain(t, v, id, NOW)],
   ['the mailbox that is read (R-28)', (t, v, id) => activateAccount(t, v, id, NOW)],
   ['a mailbox removed (R-28)', (t, v, id) => removeAccount(t, v, id, NOW)],
@@ -257,11 +219,11 @@ const changes: Change[] = [
   ['a tick taken off', (t, v, _, record) => setTick(t, v, record, false, NOW)],
   ['who sees dropbox mail', (t, v) => patchDropbox(dropboxStore(t), v, { visibility: 'sharing' }, NOW)],
 ];
-const dropboxStore = (t: Table) => ({ table: t, vault: new Vault(kms, table), mailDomain: 'in.example.com' });
+const dropboxStore = (t: Table) => ({ table: t, vault: stores.vault, mailDomain: 'in.example.com' });
 function another(t: Table, viewer: Viewer, more: object = {}) {
   const incoming = { host: 'pop.example.com', password: 'secret', userName: 'another' };
   const form = accountInput.parse({ name: 'Other', address: 'other@example.com', incoming, ...more });
-  return createAccount({ table: t, vault: new Vault(kms, table) }, viewer, form, newId(later(999)), NOW);
+  return createAccount({ table: t, vault: stores.vault }, viewer, form, newId(later(999)), NOW);
 }
 
 describe('LCK-1: while they are locked a member changes none of their mail settings', () => {
@@ -300,7 +262,7 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
   test.each(changes)('LCK-8: locked in the very moment of the change, after it was let in: %s', async (_, change) => {
     const { boss, viewer, second, state } = await mikas();
     let before: unknown;
-    const racing = interrupted(async () => {
+    const racing = interrupted(table, async () => {
       await lock(boss, viewer);
       before = await state();
     });
@@ -310,7 +272,7 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
 
   test('LCK-8: private, saved in the very moment of the lock, comes first: then the lock is refused', async () => {
     const { boss, viewer, readMember } = await mikas();
-    const racing = interrupted(() => saveSettings(table, viewer, settings(viewer, { type: 'private' }), NOW));
+    const racing = interrupted(table, () => saveSettings(table, viewer, settings(viewer, { type: 'private' }), NOW));
     await expect(lockMember(racing, boss, viewer.member, REASON, NOW)).rejects.toMatchObject({ code: 'private-account' });
     expect(await readMember(viewer.member)).not.toHaveProperty('locked');
   });
@@ -326,10 +288,10 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
   });
 
   test('R-27: passwords may be changed, the mailbox is polled, and the dropbox may be told how to file', async () => {
-    const { boss, store, viewer, account } = await mikas();
+    const { boss, viewer, account } = await mikas();
     await lock(boss, viewer);
-    await changeIncomingPassword(store, viewer, account.id, 'new', later(1));
-    await changeOutgoingPassword(store, viewer, account.id, { password: 'new' }, later(1));
+    await changeIncomingPassword(stores, viewer, account.id, 'new', later(1));
+    await changeOutgoingPassword(stores, viewer, account.id, { password: 'new' }, later(1));
     await askPoll(table, viewer, account.id, later(1));
     expect(await takeLease(table, await readPop3Account(table, viewer, account.id), later(1), 60)).toBeDefined();
     await patchDropbox(dropboxStore(table), viewer, { severalRecords: 'newest' }, later(1));
@@ -363,11 +325,11 @@ describe('LCK-8: the policy of the organisation', () => {
   test('a member locked while a policy is judged: the policy is refused; a policy changed while a lock is judged: the lock is', async () => {
     const { boss, user, viewerOf, readMember } = await world();
     const { viewer: mika } = await user('Mika');
-    const locks = interrupted(() => lock(boss, mika));
+    const locks = interrupted(table, () => lock(boss, mika));
     await expect(patchTenant(locks, boss, onlyPrivate, NOW.toISOString())).rejects.toMatchObject({ code: 'changed-meanwhile' });
     await unlock(boss, mika);
     const now = await viewerOf(boss.member);
-    const narrows = interrupted(() => patchTenant(table, now, onlyPrivate, NOW.toISOString()));
+    const narrows = interrupted(table, () => patchTenant(table, now, onlyPrivate, NOW.toISOString()));
     await expect(lockMember(narrows, boss, mika.member, REASON, NOW)).rejects.toMatchObject({ code: 'private-account' });
     expect(await readMember(mika.member)).not.toHaveProperty('locked');
   });
@@ -379,7 +341,7 @@ describe('R-25: who is an administrator at the moment of the lock', () => {
       const { boss, user, join, readMember } = await world();
       const second = await join('Second', { profile: 'administrator' });
       const { viewer: mika } = await user('Mika');
-      const goes = () => interrupted(() => patchMember(table, boss, profiles, second.member, patch, NOW));
+      const goes = () => interrupted(table, () => patchMember(table, boss, PROFILES, second.member, patch, NOW));
       await expect(lockMember(goes(), second, mika.member, REASON, NOW)).rejects.toMatchObject({ code: 'administrators-only' });
       expect(await readMember(mika.member)).not.toHaveProperty('locked');
     }
@@ -388,15 +350,17 @@ describe('R-25: who is an administrator at the moment of the lock', () => {
   test('the only administrator locks themselves while another one comes, or goes: judged as it then is', async () => {
     const { boss, user, join } = await world();
     const { viewer: second } = await user('Second', CUSTOM, { profile: 'administrator' });
-    const goes = interrupted(() => patchMember(table, second, profiles, boss.member, { status: 'deactivated' }, NOW));
+    const goes = interrupted(table, () => patchMember(table, second, PROFILES, boss.member, { status: 'deactivated' }, NOW));
     // Refused before anything was written, so nothing interrupted it.
     await expect(lockMember(goes, second, second.member, REASON, NOW)).rejects.toMatchObject({ code: 'own-lock' });
-    await patchMember(table, second, profiles, boss.member, { status: 'deactivated' }, NOW);
-    const comes = interrupted(() => join('Third', { profile: 'administrator' }));
+    await patchMember(table, second, PROFILES, boss.member, { status: 'deactivated' }, NOW);
+    const comes = interrupted(table, () => join('Third', { profile: 'administrator' }));
     await expect(lockMember(comes, second, second.member, REASON, NOW)).rejects.toMatchObject({ code: 'own-lock' });
     await table.update(tenantKey(boss.tenant), { update: 'SET administrators = :one', values: { ':one': 1 } });
     await lock(second, second);
-    const third = interrupted(() => table.update(tenantKey(boss.tenant), { update: 'SET administrators = :two', values: { ':two': 2 } }));
+    const third = interrupted(table, () =>
+      table.update(tenantKey(boss.tenant), { update: 'SET administrators = :two', values: { ':two': 2 } }),
+    );
     await expect(unlockMember(third, second, second.member, {}, NOW)).rejects.toMatchObject({ code: 'own-lock' });
   });
 
@@ -440,13 +404,13 @@ describe('the list', () => {
     await join('Idle');
     await join('Invited', { confirmed: false });
     const { viewer: gone } = await user('Gone');
-    await patchMember(table, boss, profiles, gone.member, { status: 'deactivated' }, NOW);
+    await patchMember(table, boss, PROFILES, gone.member, { status: 'deactivated' }, NOW);
     const never = await join('Never');
     await saveSettings(table, never, settings(never, CUSTOM), NOW);
-    await patchMember(table, boss, profiles, never.member, { status: 'deactivated' }, NOW);
+    await patchMember(table, boss, PROFILES, never.member, { status: 'deactivated' }, NOW);
     const { viewer: removed, account } = await user('Removed');
     await removeAccount(table, removed, account.id, NOW);
-    await patchMember(table, boss, profiles, removed.member, { status: 'deactivated' }, NOW);
+    await patchMember(table, boss, PROFILES, removed.member, { status: 'deactivated' }, NOW);
     expect(await everybody(boss)).toEqual(['Mika', 'Saved', 'Gone', 'Removed']);
     expect(await readAddonUser(table, boss, removed.member, NOW)).toMatchObject({
       status: 'deactivated',
@@ -500,7 +464,7 @@ describe('ADM-3: of deactivated members, how it stands with backups', () => {
     const { viewer: mika } = await user('Mika');
     const { viewer: jun } = await user('Jun', { type: 'private' });
     expect((await readAddonUser(table, boss, mika.member, NOW)).backup).toBeUndefined();
-    for (const { member } of [mika, jun]) await patchMember(table, boss, profiles, member, { status: 'deactivated' }, NOW);
+    for (const { member } of [mika, jun]) await patchMember(table, boss, PROFILES, member, { status: 'deactivated' }, NOW);
     const codes = async ({ member }: Viewer) => {
       const { backup } = await readAddonUser(table, boss, member, NOW);
       return [backup?.backup, backup?.latestBackup].map((offer) => [offer?.eligible, ...(offer?.reasons.map(({ code }) => code) ?? [])]);
@@ -569,7 +533,7 @@ describe('deactivated and back', () => {
     const { token } = await createToken(table, mika, { name: 'laptop' }, newId(NOW), NOW);
     const { dropbox } = await ownDropbox(dropboxStore(table), mika, NOW);
     await lock(boss, mika);
-    await patchMember(table, boss, profiles, mika.member, { status: 'deactivated' }, later(1));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'deactivated' }, later(1));
     expect(await readViewer(table, mika.tenant, mika.member)).toBeUndefined();
     expect(await table.get(dropboxKey(dropbox.hash))).toMatchObject({ deactivatedAt: later(1).toISOString() });
     const stopped = await readPop3Account(table, mika, account.id);
@@ -581,7 +545,7 @@ describe('deactivated and back', () => {
       mailbox: { address: 'mika@example.com' },
       locked: REASON,
     });
-    await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(2));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'active' }, later(2));
     expect(await checkToken(table, token, later(2))).toMatchObject({ member: mika.member });
     expect((await readPop3Account(table, mika, account.id)).slot).toBeDefined();
     const { items } = await listAudit(table, boss.tenant, { limit: 50, now: later(3), since: NOW.toISOString() });
@@ -598,17 +562,17 @@ describe('deactivated and back', () => {
       (await readOwnSettings(table, mika, NOW)).settingsSavedSince,
     ];
     expect(await seen()).toEqual([undefined, undefined]);
-    await patchMember(table, boss, profiles, mika.member, { status: 'deactivated' }, later(1));
-    await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(2));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'deactivated' }, later(1));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'active' }, later(2));
     expect(await seen()).toEqual([false, false]);
-    await patchMember(table, boss, profiles, mika.member, { name: 'Mika S.' }, later(3));
+    await patchMember(table, boss, PROFILES, mika.member, { name: 'Mika S.' }, later(3));
     await makeMain(table, mika, account.id, later(3));
     expect(await seen()).toEqual([false, false]);
     await save(later(4));
     expect(await seen()).toEqual([true, true]);
-    await patchMember(table, boss, profiles, mika.member, { status: 'deactivated' }, later(5));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'deactivated' }, later(5));
     expect((await readAddonUser(table, boss, mika.member, NOW)).settingsSavedSince).toBe(true);
-    await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(6));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'active' }, later(6));
     expect(await seen()).toEqual([false, false]);
   });
 });
@@ -619,7 +583,7 @@ describe('R-29: hidden mail is kept for a while, and administrators are told bef
     const made = await world();
     await made.join('Second', { profile: 'administrator' });
     const { viewer: mika } = await made.user('Mika');
-    await patchMember(table, made.boss, profiles, mika.member, { status: 'deactivated' }, NOW);
+    await patchMember(table, made.boss, PROFILES, mika.member, { status: 'deactivated' }, NOW);
     const mails: { to: string; text: string }[] = [];
     const tell = async (mail: { to: string; text: string }) => void mails.push(mail);
     const warn = async (at: Date) => {
@@ -675,9 +639,9 @@ describe('R-29: hidden mail is kept for a while, and administrators are told bef
 
   test('who came back is off the list; who leaves again has all the days again', async () => {
     const { boss, mika, warn } = await left();
-    await patchMember(table, boss, profiles, mika.member, { status: 'active' }, later(50 * DAY));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'active' }, later(50 * DAY));
     expect(await warn(later(85 * DAY))).toEqual([]);
-    await patchMember(table, boss, profiles, mika.member, { status: 'deactivated' }, later(86 * DAY));
+    await patchMember(table, boss, PROFILES, mika.member, { status: 'deactivated' }, later(86 * DAY));
     expect(await warn(later(168 * DAY))).toEqual([]);
     expect(await warn(later(169 * DAY))).toHaveLength(2);
   });
@@ -702,7 +666,7 @@ describe('R-29: hidden mail is kept for a while, and administrators are told bef
   test('who never had a mailbox has nothing hidden; a mail that could not be sent is sent the next day', async () => {
     const { boss, join, warn } = await left();
     const idle = await join('Mikael');
-    await patchMember(table, boss, profiles, idle.member, { status: 'deactivated' }, NOW);
+    await patchMember(table, boss, PROFILES, idle.member, { status: 'deactivated' }, NOW);
     const refuse = async () => {
       throw new Error('the mail service is away');
     };

@@ -1,55 +1,34 @@
-import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type DecryptCommand, GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { accountInput } from '../../core/account/account-input.ts';
 import { changeIncomingPassword, createAccount, openPassword, readPop3Account } from '../../core/account/account-store.ts';
 import { ownDropbox } from '../../core/dropbox/dropbox-store.ts';
 import { newId, newTenantId } from '../../core/ids.ts';
 import { IDEMPOTENCY_HOURS, OLD_KEY_HOURS } from '../../core/limits.ts';
 import { once } from '../../core/member/idempotency-store.ts';
-import type { Viewer } from '../../core/member/viewer.ts';
 import type { Table } from '../../core/table/client.ts';
 import { auditPartition, mailAccountKey } from '../../core/table/keys.ts';
-import { addDataKey, newDataKey, readDataKeys, Vault, versionOf } from '../../core/tenant/data-key-store.ts';
+import { addDataKey, readDataKeys, Vault, versionOf } from '../../core/tenant/data-key-store.ts';
 import { rotateDataKey } from '../../core/tenant/key-rotation-store.ts';
-import { createTenant, readViewer } from '../../core/tenant/tenant-store.ts';
-import { startTable } from '../support/engine.ts';
+import { newOrganisation, startStores } from '../support/organisation.ts';
 
+let stores: Awaited<ReturnType<typeof startStores>>;
 let table: Table;
-let end: () => Promise<void>;
-beforeAll(async () => ({ table, end } = await startTable()));
-afterAll(() => end());
+beforeAll(async () => {
+  stores = await startStores();
+  ({ table } = stores);
+});
+afterAll(() => stores.end());
 
 const NOW = new Date('2026-03-01T09:00:00.000Z');
 const later = (hours: number) => new Date(NOW.getTime() + hours * 3_600_000);
 const LAST = later(OLD_KEY_HOURS);
 
-/** KMS's two calls: a key of its own each time, which opens with its context alone. */
-const keys = new Map<string, { key: Buffer; context: string }>();
-const kms = {
-  send: async (command: GenerateDataKeyCommand | DecryptCommand) => {
-    const context = JSON.stringify(command.input.EncryptionContext);
-    if (command instanceof GenerateDataKeyCommand) {
-      const id = randomBytes(16).toString('hex');
-      keys.set(id, { key: randomBytes(32), context });
-      return { CiphertextBlob: Buffer.from(id) };
-    }
-    const found = keys.get(Buffer.from(command.input.CiphertextBlob as Uint8Array).toString());
-    if (found?.context !== context) throw new Error('InvalidCiphertextException');
-    return { Plaintext: found.key };
-  },
-} as unknown as KMSClient;
-
 /** A process has a vault of its own, and looks at keys it has read before. */
-const aProcess = () => ({ table, vault: new Vault(kms, table) });
+const aProcess = () => ({ table, vault: new Vault(stores.kms, table) });
 
 async function world() {
-  const tenant = newTenantId();
-  const member = newId(NOW);
-  const input = { name: 'Example', timeZone: 'UTC', administrator: { name: 'Mika', email: 'mika@example.com' } };
-  await createTenant(table, tenant, input, member, NOW.toISOString(), [await newDataKey(kms, 'key', tenant)]);
-  const viewer = (await readViewer(table, tenant, member)) as Viewer;
+  const { tenant, boss: viewer } = await newOrganisation(stores, NOW);
   const old = aProcess();
   const { address } = await ownDropbox({ ...old, mailDomain: 'in.example.com' }, viewer, NOW);
   const form = accountInput.parse({
@@ -60,7 +39,11 @@ async function world() {
   });
   const { id } = await createAccount(old, viewer, form, newId(NOW), NOW);
   const rotate = (now = NOW, hasTime = () => true) =>
-    rotateDataKey({ ...aProcess(), addKey: (before) => addDataKey(kms, 'key', table, tenant, before, now), hasTime }, tenant, now);
+    rotateDataKey(
+      { ...aProcess(), addKey: (before) => addDataKey(stores.kms, stores.keyId, table, tenant, before, now), hasTime },
+      tenant,
+      now,
+    );
   /** What a process can read of all that is sealed. */
   const opened = async (room = aProcess()) => {
     const account = await readPop3Account(table, viewer, id);

@@ -1,4 +1,3 @@
-import type { KMSClient } from '@aws-sdk/client-kms';
 import { ScanCommand } from '@aws-sdk/lib-dynamodb';
 import { accountInput, hostedMailboxInput } from '../../core/account/account-input.ts';
 import { accountsShown } from '../../core/account/account-shown.ts';
@@ -20,40 +19,32 @@ import { listPolls } from '../../core/account/poll-history-store.ts';
 import { saveSettings } from '../../core/account/save-settings-store.ts';
 import { listAddonUsers } from '../../core/addon-user/addon-user-store.ts';
 import { lockMember } from '../../core/addon-user/lock-store.ts';
-import { newId, newTenantId, sha256, type TenantId } from '../../core/ids.ts';
+import { newId, sha256, type TenantId } from '../../core/ids.ts';
 import { MAX_HOSTED_NAME_CHARS, MAX_MAIL_ACCOUNTS } from '../../core/limits.ts';
 import { patchMember } from '../../core/member/member-store.ts';
-import { builtInProfiles } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { isAutomaticSender, normaliseAddress } from '../../core/message/address.ts';
 import { isNew, type Table } from '../../core/table/client.ts';
-import { hostedAddressKey, memberKey } from '../../core/table/keys.ts';
-import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
-import { createTenant, readViewer } from '../../core/tenant/tenant-store.ts';
+import { hostedAddressKey } from '../../core/table/keys.ts';
 import { MAIL_DOMAIN } from '../support/dropbox-world.ts';
-import { startTable } from '../support/engine.ts';
+import { newOrganisation, PROFILES, startStores } from '../support/organisation.ts';
 
+let stores: Awaited<ReturnType<typeof startStores>>;
 let table: Table;
-let end: () => Promise<void>;
-beforeAll(async () => ({ table, end } = await startTable()));
-afterAll(() => end());
+beforeAll(async () => {
+  stores = await startStores();
+  ({ table } = stores);
+});
+afterAll(() => stores.end());
 
 const NOW = new Date('2026-03-01T09:00:00.000Z');
 const later = (minutes: number) => new Date(NOW.getTime() + minutes * 60_000);
-const profiles = new Map(builtInProfiles().map((profile) => [profile.id, profile]));
-const kms = { send: async () => ({ CiphertextBlob: Buffer.alloc(1), Plaintext: Buffer.alloc(32) }) } as unknown as KMSClient;
 
 /** An administrator, and a member with this login address who makes hosted mailboxes and POP3 accounts. */
 async function world(email = 'mika.sato@example.com') {
-  const tenant = newTenantId();
-  const [boss, mika] = [newId(NOW), newId(NOW)];
-  const input = { name: 'Example', timeZone: 'UTC', administrator: { name: 'Boss', email: `boss-${tenant}@example.com` } };
-  const member = { id: mika, name: 'Mika', email, profile: 'standard', status: 'active', confirmed: true, mailAddOn: true, version: 1 };
-  const mikas = { put: { ...memberKey(tenant, mika), ...member } };
-  await createTenant(table, tenant, input, boss, NOW.toISOString(), [await newDataKey(kms, 'key', tenant), mikas]);
-  const viewerOf = async (id: string) => (await readViewer(table, tenant, id)) as Viewer;
-  const store = { table, vault: new Vault(kms, table) };
-  const viewer = await viewerOf(mika);
+  const { tenant, boss, join } = await newOrganisation(stores, NOW);
+  const viewer = await join('Mika', { email, mailAddOn: true });
+  const store = { table, vault: stores.vault };
   let count = 0;
   const host = (more: object = {}) =>
     createHostedMailbox(
@@ -68,7 +59,7 @@ async function world(email = 'mika.sato@example.com') {
     const form = accountInput.parse({ name: 'There', address: 'mika@example.com', incoming });
     return createAccount(store, viewer, form, newId(later(count)), NOW);
   };
-  return { tenant, boss: await viewerOf(boss), viewer, store, host, pop3 };
+  return { tenant, boss, viewer, store, host, pop3 };
 }
 
 /** Accounts of a tenant that stand in the timetable. */
@@ -125,9 +116,9 @@ describe('R-43: a mailbox that is received here', () => {
   test('R-33: when its owner is deactivated and comes back it is still in no timetable', async () => {
     const { tenant, boss, viewer, host } = await world();
     const { id } = await host();
-    await patchMember(table, boss, profiles, viewer.member, { status: 'deactivated' }, later(1));
+    await patchMember(table, boss, PROFILES, viewer.member, { status: 'deactivated' }, later(1));
     expect((await readAccount(table, viewer, id)).ownerDeactivatedAt).toBe(later(1).toISOString());
-    await patchMember(table, boss, profiles, viewer.member, { status: 'active' }, later(2));
+    await patchMember(table, boss, PROFILES, viewer.member, { status: 'active' }, later(2));
     expect([(await readAccount(table, viewer, id)).ownerDeactivatedAt, await timetable(tenant)]).toEqual([undefined, []]);
   });
 

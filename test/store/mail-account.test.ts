@@ -1,4 +1,3 @@
-import type { KMSClient } from '@aws-sdk/client-kms';
 import { ScanCommand } from '@aws-sdk/lib-dynamodb';
 import type { Pop3Account } from '../../core/account/account.ts';
 import { outgoingUserName } from '../../core/account/account-form.ts';
@@ -21,46 +20,39 @@ import { readMailSettings } from '../../core/account/mail-settings-store.ts';
 import { slotOf } from '../../core/account/slot.ts';
 import { ownDropbox } from '../../core/dropbox/dropbox-store.ts';
 import { addSender, verifySender } from '../../core/dropbox/sender-store.ts';
-import { newId, newTenantId, type TenantId } from '../../core/ids.ts';
+import { newId, type TenantId } from '../../core/ids.ts';
 import { FIRST_SYNC_DAYS, MAX_MAIL_ACCOUNTS, MAX_PASSWORD_CHARS, POLL_NOW_SECONDS } from '../../core/limits.ts';
 import { patchMember } from '../../core/member/member-store.ts';
-import { builtInProfiles } from '../../core/member/profile.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
-import type { Table, Write } from '../../core/table/client.ts';
-import { auditPartition, mailAccountKey, memberKey, slotPartition } from '../../core/table/keys.ts';
-import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
-import { createTenant, readViewer } from '../../core/tenant/tenant-store.ts';
-import { startTable } from '../support/engine.ts';
+import type { Table } from '../../core/table/client.ts';
+import { auditPartition, mailAccountKey, slotPartition } from '../../core/table/keys.ts';
+import { interrupted } from '../support/interrupted.ts';
+import { newOrganisation, PROFILES, startStores } from '../support/organisation.ts';
 
+let stores: Awaited<ReturnType<typeof startStores>>;
 let table: Table;
-let end: () => Promise<void>;
-beforeAll(async () => ({ table, end } = await startTable()));
-afterAll(() => end());
+beforeAll(async () => {
+  stores = await startStores();
+  ({ table } = stores);
+});
+afterAll(() => stores.end());
 
 const NOW = new Date('2026-03-01T09:00:00.000Z');
 const later = (ms: number) => new Date(NOW.getTime() + ms);
 const MINUTE = 60_000;
-const profiles = new Map(builtInProfiles().map((profile) => [profile.id, profile]));
-const kms = { send: async () => ({ CiphertextBlob: Buffer.alloc(1), Plaintext: Buffer.alloc(32) }) } as unknown as KMSClient;
 
 /** An administrator and mika, who sets mailboxes up. */
 async function world() {
-  const tenant = newTenantId();
-  const [boss, mika] = [newId(NOW), newId(NOW)];
-  const input = { name: 'Example', timeZone: 'UTC', administrator: { name: 'Boss', email: 'boss@example.com' } };
-  const member = { id: mika, name: 'Mika', email: 'mika@example.com', profile: 'standard', status: 'active', confirmed: true, version: 1 };
-  const mikas = { put: { ...memberKey(tenant, mika), ...member } };
-  await createTenant(table, tenant, input, boss, NOW.toISOString(), [await newDataKey(kms, 'key', tenant), mikas]);
-  const viewerOf = async (id: string) => (await readViewer(table, tenant, id)) as Viewer;
-  const store = { table, vault: new Vault(kms, table) };
+  const { tenant, boss, join } = await newOrganisation(stores, NOW);
+  const viewer = await join('Mika');
+  const store = { table, vault: stores.vault };
   let count = 0;
-  const viewer = await viewerOf(mika);
   const add = (more: object = {}, incoming: object = {}) => {
     const nth = ++count;
     const input = form({ ...more, incoming: { userName: `mika${nth}`, ...incoming } });
     return createAccount(store, viewer, input, newId(later(nth)), NOW);
   };
-  return { tenant, store, boss: await viewerOf(boss), viewer, add };
+  return { tenant, store, boss, viewer, add };
 }
 
 const form = ({ incoming = {}, ...more }: { incoming?: object } & Record<string, unknown> = {}) =>
@@ -100,19 +92,6 @@ async function polled(account: Pop3Account, state: Partial<Pop3Account>): Promis
 }
 const readMailAccount = async ({ tenant, member, id }: Pop3Account) =>
   (await table.get<Pop3Account>(mailAccountKey(tenant, member, id))) as Pop3Account;
-
-/** The table, before whose next transaction something else is done first. */
-function interrupted(meanwhile: () => Promise<unknown>): Table {
-  let done = false;
-  const transact = async (writes: Write[], refused?: () => Error) => {
-    if (!done) {
-      done = true;
-      await meanwhile();
-    }
-    return table.transact(writes, refused);
-  };
-  return Object.assign(Object.create(table), { transact });
-}
 
 describe('setting up', () => {
   test('POP-8, POP-10, POP-11, POP-19, R-39: what the form says is kept; TLS, its port, the address as user name and thirty days unless told', async () => {
@@ -326,7 +305,7 @@ describe('one is active', () => {
       await table.put({ pk: slotPartition(moved), sk: `${tenant}#${viewer.member}#${one.id}`, tenant, account: one.id });
       await polled(one, { slot: moved });
     };
-    await activateAccount(interrupted(poll), viewer, two.id, NOW);
+    await activateAccount(interrupted(table, poll), viewer, two.id, NOW);
     expect(await timetable(tenant)).toEqual([two.id]);
   });
 
@@ -352,7 +331,7 @@ describe('one is active', () => {
   test('R-33: a member who is deactivated is not polled any more, and again when they are back', async () => {
     const { tenant, boss, viewer, add } = await world();
     const [one] = [await add(), await add()];
-    const patch = (status: 'active' | 'deactivated') => patchMember(table, boss, profiles, viewer.member, { status }, NOW);
+    const patch = (status: 'active' | 'deactivated') => patchMember(table, boss, PROFILES, viewer.member, { status }, NOW);
     await patch('deactivated');
     expect([await timetable(tenant), (await readMailAccount(one)).ownerDeactivatedAt]).toEqual([[], NOW.toISOString()]);
     await patch('active');
@@ -361,16 +340,16 @@ describe('one is active', () => {
 
   test('R-33: an account made, or activated, while its owner is deactivated is not polled', async () => {
     const { tenant, boss, viewer, store, add } = await world();
-    const deactivate = () => patchMember(table, boss, profiles, viewer.member, { status: 'deactivated' }, NOW);
-    const meanwhile = { ...store, table: interrupted(deactivate) };
+    const deactivate = () => patchMember(table, boss, PROFILES, viewer.member, { status: 'deactivated' }, NOW);
+    const meanwhile = { ...store, table: interrupted(table, deactivate) };
     await expect(createAccount(meanwhile, viewer, form(), newId(NOW), NOW)).rejects.toMatchObject({ code: 'changed-meanwhile' });
     expect(await timetable(tenant)).toEqual([]);
-    await patchMember(table, boss, profiles, viewer.member, { status: 'active' }, NOW);
+    await patchMember(table, boss, PROFILES, viewer.member, { status: 'active' }, NOW);
     // The other way round: the account is there a moment before the member is deactivated.
     await patchMember(
-      interrupted(() => add()),
+      interrupted(table, () => add()),
       boss,
-      profiles,
+      PROFILES,
       viewer.member,
       { status: 'deactivated' },
       NOW,
@@ -499,7 +478,7 @@ describe('changing', () => {
     const { viewer, store, add } = await world();
     const account = await add();
     const poll = () => polled(account, { slot: slotOf(account, { every: 5 }), totals: { filed: 7, deleted: 0 } });
-    const after = await changeIncomingPassword({ ...store, table: interrupted(poll) }, viewer, account.id, 'new', NOW);
+    const after = await changeIncomingPassword({ ...store, table: interrupted(table, poll) }, viewer, account.id, 'new', NOW);
     expect(after).toMatchObject({ totals: { filed: 7 }, credentials: 2 });
   });
 

@@ -30,6 +30,7 @@ import {
 import { BackupWorld, FRIEND, NINE, TARO } from '../support/backup-world.ts';
 import { existing } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
+import { interrupted } from '../support/interrupted.ts';
 import { DAY, RetentionWorld } from '../support/retention-world.ts';
 
 let table: Table;
@@ -296,7 +297,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     for (const [, keeps] of holders.slice(0, 4)) {
       const world = await leaver();
       await world.daily();
-      const racing = interrupted(() => keeps(world));
+      const racing = interrupted(table, () => keeps(world));
       await world.turn({ table: racing });
       expect(await all(world)).toHaveLength(1);
       expect((await world.deletion())?.state).toBe('stopped');
@@ -363,7 +364,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
         await world.deletePages();
         world.tick(DAY);
         await world.daily();
-        await world.deletePages({ table: interrupted(file) });
+        await world.deletePages({ table: interrupted(table, file) });
       },
       async (world, file) => {
         await world.daily();
@@ -523,7 +524,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
   test('a hold of who is active, or comes back in the same moment, puts nobody on the list of those who left', async () => {
     const world = await leaver();
     await hold(world);
-    const racing = interrupted(() => world.setStatus('active'));
+    const racing = interrupted(table, () => world.setStatus('active'));
     await releaseHold(racing, world.admin, world.leaver.member, world.now);
     expect(await table.get(hiddenMailKey(world.leaver.tenant, world.leaver.member))).toBeUndefined();
     expect((await table.get<Member>(memberKey(world.leaver.tenant, world.leaver.member)))?.hold).toBeUndefined();
@@ -554,6 +555,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     await world.daily();
     const { rawKey, file } = world.fetching('mail');
     const back = interrupted(
+      table,
       () => world.setStatus('active'),
       (writes) => JSON.stringify(writes).includes('X#acc"'),
     );
@@ -613,6 +615,7 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     await world.daily();
     await world.turn({
       table: interrupted(
+        table,
         () => hold(world),
         (writes) => JSON.stringify(writes).includes('X#acc"'),
       ),
@@ -638,20 +641,6 @@ describe('R-29: hidden mail whose days are over is deleted', () => {
     expect(await table.all({ pk: findablePartition(tenant, TARO) })).toEqual([]);
   });
 });
-
-/** The table as a function sees it between whose look and whose write, the first or the first such one, something else happens, once. */
-function interrupted(event: () => Promise<unknown>, isIt: (writes: Parameters<Table['transact']>[0]) => boolean = () => true): Table {
-  let done = false;
-  return Object.assign(Object.create(table) as Table, {
-    transact: async (...args: Parameters<Table['transact']>) => {
-      if (!done && isIt(args[0])) {
-        done = true;
-        await event();
-      }
-      return table.transact(...args);
-    },
-  });
-}
 
 const FRIEND_MARK = 'nobody@elsewhere.example';
 const sorted = (_: string, value: unknown) =>

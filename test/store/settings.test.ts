@@ -1,8 +1,7 @@
-import { type DecryptCommand, GenerateDataKeyCommand, type KMSClient } from '@aws-sdk/client-kms';
 import { listActivity, putActivity } from '../../core/dropbox/activity-store.ts';
 import { type DropboxStore, findDropbox, ownDropbox, patchDropbox, regenerate } from '../../core/dropbox/dropbox-store.ts';
 import { addSender, removeSender, sendCodeAgain, verifySender } from '../../core/dropbox/sender-store.ts';
-import { newId, newTenantId, sha256, stableId } from '../../core/ids.ts';
+import { newId, sha256, stableId } from '../../core/ids.ts';
 import {
   ACTIVITY_DAYS,
   CODE_MINUTES,
@@ -21,37 +20,27 @@ import type { Viewer } from '../../core/member/viewer.ts';
 import { matchAddress } from '../../core/record/address-store.ts';
 import type { Table } from '../../core/table/client.ts';
 import { memberPartition } from '../../core/table/keys.ts';
-import { newDataKey, Vault } from '../../core/tenant/data-key-store.ts';
+import type { Vault } from '../../core/tenant/data-key-store.ts';
 import { tenantPatch } from '../../core/tenant/tenant.ts';
-import { createTenant, patchTenant, readSettings, readViewer } from '../../core/tenant/tenant-store.ts';
-import { startTable } from '../support/engine.ts';
+import { patchTenant, readSettings, readViewer } from '../../core/tenant/tenant-store.ts';
+import { newOrganisation, startStores } from '../support/organisation.ts';
 
+let stores: Awaited<ReturnType<typeof startStores>>;
 let table: Table;
-let end: () => Promise<void>;
-beforeAll(async () => ({ table, end } = await startTable()));
-afterAll(() => end());
+beforeAll(async () => {
+  stores = await startStores();
+  ({ table } = stores);
+});
+afterAll(() => stores.end());
 
 const NOW = new Date('2026-03-01T09:00:00.000Z');
 const later = (ms: number) => new Date(NOW.getTime() + ms);
 const MINUTE = 60_000;
 
-/** KMS's two calls as it answers them; the encryption context must be the same. */
-const kms = {
-  send: async (command: GenerateDataKeyCommand | DecryptCommand) => {
-    const context = JSON.stringify(command.input.EncryptionContext);
-    if (command instanceof GenerateDataKeyCommand) return { CiphertextBlob: Buffer.from(context), Plaintext: Buffer.alloc(32, context) };
-    if (Buffer.from(command.input.CiphertextBlob as Uint8Array).toString() !== context) throw new Error('InvalidCiphertextException');
-    return { Plaintext: Buffer.alloc(32, context) };
-  },
-} as unknown as KMSClient;
-
 async function world(): Promise<{ viewer: Viewer; store: DropboxStore; vault: Vault }> {
-  const tenant = newTenantId();
-  const member = newId(NOW);
-  const input = { name: 'Example', timeZone: 'UTC', administrator: { name: 'Mika', email: 'Mika@Example.com' } };
-  await createTenant(table, tenant, input, member, NOW.toISOString(), [await newDataKey(kms, 'key', tenant)]);
-  const vault = new Vault(kms, table);
-  return { viewer: (await readViewer(table, tenant, member)) as Viewer, vault, store: { table, vault, mailDomain: 'in.example.com' } };
+  const { boss } = await newOrganisation(stores, NOW, { name: 'Mika', email: 'Mika@Example.com' });
+  const { vault } = stores;
+  return { viewer: boss, vault, store: { table, vault, mailDomain: 'in.example.com' } };
 }
 
 describe('the dropbox', () => {
