@@ -1,13 +1,13 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, rootCertificates, type TLSSocket } from 'node:tls';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import SMTPConnection from 'nodemailer/lib/smtp-connection/index.js';
 import type { Security } from './account.ts';
 import type { Certificate, Pop3Step, Pop3Trouble } from './pop3.ts';
-import { certificateOf } from './pop3-client.ts';
 import type { CheckedServer } from './resolve-client.ts';
+import { isNoTls, type Secured, securedBy, tlsOptions } from './tls-client.ts';
 
 export type SmtpStep = Extract<Pop3Step, 'connect' | 'tls' | 'greeting' | 'login'>;
-export type SmtpDetail = { greeting?: string; tls?: { protocol: string; certificate: Certificate } };
+export type SmtpDetail = { greeting?: string; tls?: Secured };
 
 export type SmtpOptions = {
   server: CheckedServer;
@@ -111,10 +111,9 @@ class Session {
 
   private secure(socket: Socket): Promise<TLSSocket> {
     return new Promise((resolve, reject) => {
-      const secured = connectTls({ socket, host: this.options.server.name, ...this.tls() });
+      const secured = connectTls({ socket, ...this.tls() });
       this.socket = secured;
-      const failed = (error?: NodeJS.ErrnoException) =>
-        reject(new SmtpError('tls', /^(EPROTO|ERR_SSL_|ERR_TLS_)/.test(error?.code ?? '') ? 'no-tls' : 'lost'));
+      const failed = (error?: NodeJS.ErrnoException) => reject(new SmtpError('tls', isNoTls(error?.code) ? 'no-tls' : 'lost'));
       secured
         .on('error', failed)
         .once('close', () => failed())
@@ -122,20 +121,15 @@ class Session {
     });
   }
 
-  /** The certificate is judged by us, where it can be shown: Node would drop it along with the connection. */
   private tls() {
     const { name, ca } = this.options.server;
-    return {
-      ...(isIP(name) ? {} : { servername: name }),
-      ...(ca ? { ca: [...rootCertificates, ca] } : {}),
-      rejectUnauthorized: false,
-    };
+    return tlsOptions(name, ca);
   }
 
-  private judged(secured: TLSSocket): { protocol: string; certificate: Certificate } {
-    const certificate = certificateOf(secured.getPeerCertificate(), secured.authorizationError);
-    if (!secured.authorized) throw new SmtpError('tls', 'certificate', { certificate });
-    return { protocol: secured.getProtocol() ?? '', certificate };
+  private judged(socket: TLSSocket): Secured {
+    const { isTrusted, ...found } = securedBy(socket);
+    if (!isTrusted) throw new SmtpError('tls', 'certificate', { certificate: found.certificate });
+    return found;
   }
 
   /** Greeting, EHLO, and STARTTLS where it is wanted: then it must be had. */
