@@ -35,13 +35,17 @@ export class MultiLine {
   complete = false;
   tooLarge = false;
   private readonly max: number;
-  private kept: Buffer;
+  private readonly likely: number;
+  /** The first part is kept where it came: of most mails there is no other. */
+  private kept: Buffer = NOTHING;
   private length = 0;
+  /** Bytes of memory that what is kept keeps from being freed. */
+  private held = 0;
   private place: Place = 'line-start';
 
   constructor(max: number, likely = POP3_UNKNOWN_BYTES) {
     this.max = max;
-    this.kept = Buffer.allocUnsafe(Math.min(likely, max));
+    this.likely = likely;
   }
 
   /** Takes of `chunk` from `at` on what belongs to the answer, and says where it ends. */
@@ -54,8 +58,9 @@ export class MultiLine {
   }
 
   bytes(): Buffer {
-    // A server that told too much in LIST must not make us hold it.
-    return this.length < this.kept.length / 2 ? Buffer.from(this.kept.subarray(0, this.length)) : this.kept.subarray(0, this.length);
+    const bytes = this.kept.subarray(0, this.length);
+    // Neither a packet with much else in it nor what LIST told too much of is held for it.
+    return this.length < this.held / 2 ? Buffer.from(bytes) : bytes;
   }
 
   /** To the next line that begins with a dot, in one step: mail is large. */
@@ -98,13 +103,22 @@ export class MultiLine {
     const length = this.length + end - start;
     this.tooLarge = length > this.max;
     if (this.tooLarge) return;
+    if (this.length > 0) this.append(from, start, end, length);
+    else {
+      this.kept = from.subarray(start, end);
+      this.held = from.length;
+    }
+    this.length = length;
+  }
+
+  private append(from: Buffer, start: number, end: number, length: number): void {
     if (length > this.kept.length) {
-      const larger = Buffer.allocUnsafe(Math.min(this.max, length * 2));
+      const larger = Buffer.allocUnsafe(Math.min(this.max, length <= this.likely ? this.likely : length * 2));
       this.kept.copy(larger, 0, 0, this.length);
       this.kept = larger;
+      this.held = larger.length;
     }
     from.copy(this.kept, this.length, start, end);
-    this.length = length;
   }
 }
 
