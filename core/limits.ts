@@ -228,6 +228,16 @@ export const POLL_SECONDS = 100;
 /** Seconds of a poll's session at most: a server that drips is cut off then, in the middle of whatever it says. */
 export const POLL_SESSION_SECONDS = 160;
 
+/**
+ * Seconds a poll has a mailbox to itself, and after how many it says that it is still at it. Who is killed is followed when the lease
+ * is over, some 90 s later: three pulses may be lost before a poll that lives on is taken for dead. Its function has 300 s.
+ */
+export const POLL_LEASE_SECONDS = 90;
+export const POLL_PULSE_SECONDS = 20;
+
+/** Polls in a row that were killed and are followed that soon; then the timetable decides: a mail that kills its worker is not run after. */
+export const POLL_FOLLOWERS = 3;
+
 /** Bytes of mails one session, and all of a process, may have in memory. A mail of MAX_MAIL_BYTES must fit. */
 export const POLL_SESSION_BYTES = 64 * MiB;
 export const POLL_PROCESS_BYTES = 192 * MiB;

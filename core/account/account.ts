@@ -76,8 +76,11 @@ export type PollState = {
   /** All mails ever filed or held from this account, and deleted from its server. */
   totals: { filed: number; deleted: number };
   /** One worker at a time: `fence` grows with every lease, and who has an older one writes nothing. */
-  lease?: { until: string; fence: number };
+  lease?: Lease;
 };
+
+/** Who was killed while they held it leaves it without `over`. */
+export type Lease = { until: string; fence: number; over?: true };
 
 export type Snapshot = {
   count: number;

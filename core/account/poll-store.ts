@@ -1,7 +1,8 @@
 import { stableId, type TenantId } from '../ids.ts';
+import { POLL_LEASE_SECONDS } from '../limits.ts';
 import { type Table, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { accountNoticeKey, mailAccountKey, pollKey } from '../table/keys.ts';
-import type { FailureCode, MailAccount, Pop3Account, SyncProgress } from './account.ts';
+import type { FailureCode, Lease, MailAccount, Pop3Account, SyncProgress } from './account.ts';
 import type { Change, Notice } from './poll-state.ts';
 import { moveTo, slotOf } from './slot.ts';
 
@@ -23,7 +24,7 @@ export type PollEntry = {
 };
 
 /** An account with the lease held. */
-export type Leased = Pop3Account & { lease: { until: string; fence: number } };
+export type Leased = Pop3Account & { lease: Lease };
 
 const HISTORY_DAYS = 30;
 const TRIES = 5;
@@ -39,8 +40,7 @@ export async function readAccount(table: Table, tenant: TenantId, member: string
  * is refused by the fence. Undefined when another worker holds it, or when the account is not the one that was read (other
  * credentials, not active, gone): then there is nothing to do with what was read.
  */
-export async function takeLease(table: Table, account: Pop3Account, now: Date, seconds: number): Promise<Leased | undefined> {
-  const fence = account.lease?.fence ?? 0;
+export async function takeLease(table: Table, account: Pop3Account, now: Date): Promise<Leased | undefined> {
   const isFirst = account.state === 'never-synced';
   return table.update<Leased>(mailAccountKey(account.tenant, account.member, account.id), {
     update: `SET #lease = :lease${isFirst ? ', #state = :syncing, #stateSince = :now, #sync.#startedAt = if_not_exists(#sync.#startedAt, :now)' : ''}`,
@@ -53,14 +53,30 @@ export async function takeLease(table: Table, account: Pop3Account, now: Date, s
       ...(isFirst ? namesOf(['state', 'stateSince', 'sync', 'startedAt']) : {}),
     },
     values: {
-      ':lease': { until: new Date(now.getTime() + seconds * 1000).toISOString(), fence: fence + 1 },
+      ':lease': { until: leaseEnd(now), fence: nextFence(account) } satisfies Lease,
       ':credentials': account.credentials,
       ':yes': true,
       ...(account.lease || isFirst ? { ':now': now.toISOString() } : {}),
-      ...(account.lease ? { ':fence': fence } : {}),
+      ...(account.lease ? { ':fence': account.lease.fence } : {}),
       ...(isFirst ? { ':syncing': 'syncing' } : {}),
     },
   });
+}
+
+/** The fence of whoever takes the lease next. */
+export const nextFence = ({ lease }: Pop3Account): number => (lease?.fence ?? 0) + 1;
+
+const leaseEnd = (now: Date) => new Date(now.getTime() + POLL_LEASE_SECONDS * 1000).toISOString();
+
+/** Holds the lease for longer. False when it was given back, or is another's. */
+export async function renewLease(table: Table, { tenant, member, id, lease }: Leased, now: Date): Promise<boolean> {
+  const renewed = await table.update(mailAccountKey(tenant, member, id), {
+    update: 'SET #lease.#until = :until',
+    condition: '#lease.#fence = :fence AND attribute_not_exists(#lease.#over)',
+    names: namesOf(['lease', 'until', 'fence', 'over']),
+    values: { ':until': leaseEnd(now), ':fence': lease.fence },
+  });
+  return renewed !== undefined;
 }
 
 /** Writes how far the first sync has come, for its owner to see. False when the lease is lost. */
@@ -110,12 +126,14 @@ export async function settlePoll(
 /** Gives the lease back and says nothing about the account. */
 export async function giveBack(table: Table, { tenant, member, id, lease }: Leased, now: Date): Promise<void> {
   await table.update(mailAccountKey(tenant, member, id), {
-    update: 'SET #lease.#until = :now',
+    update: 'SET #lease = :over',
     condition: '#lease.#fence = :fence',
-    names: namesOf(['lease', 'until', 'fence']),
-    values: { ':now': now.toISOString(), ':fence': lease.fence },
+    names: namesOf(['lease', 'fence']),
+    values: { ':over': overAt(now, lease), ':fence': lease.fence },
   });
 }
+
+const overAt = (now: Date, { fence }: Lease): Lease => ({ until: now.toISOString(), fence, over: true });
 
 function accountWrites(account: Pop3Account, { lease }: Leased, change: Change, now: Date): Write[] {
   const isPolled = account.active && !account.ownerDeactivatedAt;
@@ -138,7 +156,7 @@ function accountWrites(account: Pop3Account, { lease }: Leased, change: Change, 
     values: {
       ...plain.values,
       ...sync.values,
-      ':lease': { until: now.toISOString(), fence: lease.fence },
+      ':lease': overAt(now, lease),
       ':fence': lease.fence,
       ':credentials': account.credentials,
       ':active': account.active,

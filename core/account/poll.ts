@@ -1,6 +1,5 @@
 import { asTenantId } from '../ids.ts';
-import type { JobQueue } from '../job/send.ts';
-import { POLL_DELETIONS, POLL_RENUMBERED_MAILS } from '../limits.ts';
+import { POLL_DELETIONS, POLL_FOLLOWERS, POLL_LEASE_SECONDS, POLL_PULSE_SECONDS, POLL_RENUMBERED_MAILS } from '../limits.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { PollState, Pop3Account, Snapshot } from './account.ts';
 import { failureOf } from './failure.ts';
@@ -12,7 +11,7 @@ import { beginsWith, idHash, type ListedMail, listedMails, snapshotOf } from './
 import { tellOwner } from './notice-store.ts';
 import type { Planned, PollJob } from './poll-job.ts';
 import { afterFailure, afterSuccess, type Change, mayGoOn, type Next, type Notice } from './poll-state.ts';
-import { type Leased, type PollEntry, readAccount, settlePoll, takeLease } from './poll-store.ts';
+import { type Leased, nextFence, type PollEntry, readAccount, renewLease, settlePoll, takeLease } from './poll-store.ts';
 import { Pop3Error, type Pop3Session } from './pop3.ts';
 import { presetOfHost } from './presets.ts';
 import { isOnce, slotOf } from './slot.ts';
@@ -21,7 +20,7 @@ import { isOnce, slotOf } from './slot.ts';
 export type PollRoom = Store & {
   /** Opens a session with an account's server, logged in. Throws a Pop3Error. */
   open: (account: Pop3Account) => Promise<Pop3Session>;
-  polls: Pick<JobQueue, 'send'>;
+  polls: { send: (job: PollJob, delaySeconds?: number) => Promise<void> };
   /** Whether the account's owner is still one for whom the add-on is enabled (GEN-1). Asked by polls that find something to do. */
   isEnabled: (account: Pop3Account) => Promise<boolean>;
   tell: (mail: ProductMail) => Promise<void>;
@@ -29,12 +28,9 @@ export type PollRoom = Store & {
 
 /** What a poll came to, in ids, codes and counts: fit for a log. */
 export type PollResult =
-  | { outcome: 'void'; reason: 'gone' | 'not-polled' | 'moved' | 'stopped' | 'in-hand' | 'in-use' | 'changed' | 'add-on-off' }
+  | { outcome: 'void'; reason: 'gone' | 'not-polled' | 'moved' | 'stopped' | 'in-hand' | 'in-use' | 'changed' | 'add-on-off' | 'over' }
   | { outcome: 'quiet' }
   | { outcome: 'waiting' | 'polled' | 'failed'; fetched: number; skipped: number; deleted: number; code?: string };
-
-/** A lease outlives the function that took it, which has 300 seconds. */
-export const LEASE_SECONDS = 330;
 
 /** Minutes after which a mailbox is listed in full though nothing seems to have changed, and its last success is written down. */
 const LISTING_MINUTES = 55;
@@ -62,12 +58,14 @@ export async function poll(room: PollRoom, job: Planned, until: Date): Promise<P
   if (reason) {
     // The job of a poll that was killed between its last write and its mail comes again, and ends here.
     if (reason === 'moved' || reason === 'stopped') await tellOwner(room, account, room.clock());
+    if (reason === 'in-hand' && job.after) await followLater(room, account, job);
     return { outcome: 'void', reason };
   }
-  return isHealthy(account) ? lookFirst(room, account, until) : leaseFirst(room, account, until);
+  return isHealthy(account) ? lookFirst(room, account, job, until) : leaseFirst(room, account, job, until);
 }
 
 function whyVoid(account: Pop3Account, job: Planned, now: Date) {
+  if (job.after && (account.lease?.fence !== job.after.fence || account.lease.over)) return 'over';
   if (!account.active || account.ownerDeactivatedAt) return 'not-polled';
   if (account.state === 'auth-failed') return 'stopped';
   if (job.slot !== undefined && job.slot !== account.slot) return 'moved';
@@ -80,7 +78,7 @@ const isHealthy = ({ state, lastError, sync, snapshot, quitLost }: Pop3Account) 
   state === 'ok' && !lastError && sync.doneAt !== undefined && snapshot !== undefined && !quitLost;
 
 /** The quiet poll: a read, a session, and no write. */
-async function lookFirst(room: PollRoom, account: Pop3Account, until: Date): Promise<PollResult> {
+async function lookFirst(room: PollRoom, account: Pop3Account, job: Planned, until: Date): Promise<PollResult> {
   const begun = room.clock();
   let session: Pop3Session | undefined;
   let failure: Pop3Error | undefined;
@@ -102,7 +100,7 @@ async function lookFirst(room: PollRoom, account: Pop3Account, until: Date): Pro
   let isEnabled = false;
   try {
     isEnabled = await room.isEnabled(account);
-    if (isEnabled) leased = await takeLease(room.table, account, room.clock(), LEASE_SECONDS);
+    if (isEnabled) leased = await leaseFollowed(room, account, job);
   } finally {
     if (!leased) session?.destroy();
   }
@@ -111,16 +109,46 @@ async function lookFirst(room: PollRoom, account: Pop3Account, until: Date): Pro
 }
 
 /** What will write in any case takes the lease before it logs in: a password that is refused is not tried by two at once. */
-async function leaseFirst(room: PollRoom, account: Pop3Account, until: Date): Promise<PollResult> {
+async function leaseFirst(room: PollRoom, account: Pop3Account, job: Planned, until: Date): Promise<PollResult> {
   const begun = room.clock();
   if (!(await room.isEnabled(account))) return { outcome: 'void', reason: 'add-on-off' };
-  const leased = await takeLease(room.table, account, begun, LEASE_SECONDS);
+  const leased = await leaseFollowed(room, account, job);
   if (!leased) return { outcome: 'void', reason: 'in-hand' };
   if (leased.sync.fetchedAllAt && !leased.sync.doneAt) {
     const waiting = await waitForFiling(room, leased);
     if (waiting) return waiting;
   }
   return visit(room, leased, { begun, until });
+}
+
+/**
+ * Takes the lease. Word to look after this poll when its lease is over leaves before: if it was killed by then, the one who gets the
+ * word goes on in its place, and if the lease was not taken at all, nobody does anything.
+ */
+async function leaseFollowed(room: PollRoom, account: Pop3Account, { tenant, member, account: id, after }: Planned) {
+  const nth = (after?.nth ?? 0) + 1;
+  if (nth <= POLL_FOLLOWERS) {
+    await room.polls.send({ poll: { tenant, member, account: id, after: { fence: nextFence(account), nth } } }, POLL_LEASE_SECONDS + 1);
+  }
+  return takeLease(room.table, account, room.clock());
+}
+
+/** The poll that is followed is alive: until its lease, as it is now, is over. */
+async function followLater({ polls, clock }: PollRoom, { lease }: Pop3Account, job: Planned): Promise<void> {
+  const left = Date.parse(lease?.until ?? '') - clock().getTime();
+  await polls.send({ poll: job }, Math.ceil(left / 1000) + 1);
+}
+
+/** Says now and then that the poll is at work, until it is told to stop. Whose lease is another's by then is cut off. */
+function pulse({ table, clock }: PollRoom, account: Leased, cutOff: () => void): () => void {
+  // A pulse that fails is made up for by the next one.
+  const beat = () =>
+    void renewLease(table, account, clock()).then(
+      (isHeld) => isHeld || cutOff(),
+      () => {},
+    );
+  const timer = setInterval(beat, POLL_PULSE_SECONDS * 1000).unref();
+  return () => clearInterval(timer);
 }
 
 /** One session, and what it means for the account. */
@@ -134,6 +162,7 @@ async function visit(
   let { session, failure } = given;
   let change: Change;
   let goesOn = false;
+  const stopPulse = pulse(room, account, () => session?.destroy());
   try {
     if (failure) throw failure;
     session ??= await room.open(account);
@@ -148,6 +177,7 @@ async function visit(
     const why = failureOf(error, account.lastSuccessAt !== undefined);
     change = afterFailure(account, room.clock(), { ...why, server: error.server, progressed: tally.fetched + tally.skipped > 0 });
   } finally {
+    stopPulse();
     session?.destroy();
   }
   change.set.totals = {

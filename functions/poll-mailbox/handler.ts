@@ -54,7 +54,8 @@ async function pollMailbox(job: Planned, context: Context): Promise<void> {
   const until = new Date(Date.now() + Math.min(POLL_SECONDS * 1000, left - ENDING_MS));
   const result = await poll(room, job, until);
   // A line for each poll that found nothing would cost more than all its calls.
-  if (result.outcome !== 'quiet') log.info('mailbox polled', { tenant: job.tenant, account: job.account, ...result });
+  if (result.outcome !== 'quiet' && !(result.outcome === 'void' && result.reason === 'over'))
+    log.info('mailbox polled', { tenant: job.tenant, account: job.account, ...result });
 }
 
 /** Page by page: each one that is not the last leaves word for the next. */

@@ -180,7 +180,7 @@ test('kill -9 of the engine and all functions in the middle of a first sync: eve
   expect(await countSeenByAnotherClient(server)).toBe(total);
 });
 
-/** As if the five minutes had gone by for which a poll that was killed still holds the mailbox. */
+/** As if the minute and a half had gone by for which a poll that was killed still holds the mailbox. */
 async function leaseRunsOut({ tenant, owner }: Owner, account: string): Promise<void> {
   await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.UpdateItem', {
     TableName: TABLE,

@@ -293,7 +293,7 @@ describe('LCK-1: while they are locked a member changes none of their mail setti
     await changeIncomingPassword(stores, viewer, account.id, 'new', later(1));
     await changeOutgoingPassword(stores, viewer, account.id, { password: 'new' }, later(1));
     await askPoll(table, viewer, account.id, later(1));
-    expect(await takeLease(table, await readPop3Account(table, viewer, account.id), later(1), 60)).toBeDefined();
+    expect(await takeLease(table, await readPop3Account(table, viewer, account.id), later(1))).toBeDefined();
     await patchDropbox(dropboxStore(table), viewer, { severalRecords: 'newest' }, later(1));
   });
 
@@ -537,7 +537,7 @@ describe('deactivated and back', () => {
     expect(await readViewer(table, mika.tenant, mika.member)).toBeUndefined();
     expect(await table.get(dropboxKey(dropbox.hash))).toMatchObject({ deactivatedAt: later(1).toISOString() });
     const stopped = await readPop3Account(table, mika, account.id);
-    expect([stopped.slot, stopped.active, await takeLease(table, stopped, later(1), 60)]).toEqual([undefined, true, undefined]);
+    expect([stopped.slot, stopped.active, await takeLease(table, stopped, later(1))]).toEqual([undefined, true, undefined]);
     expect((await readMember(mika.member)).locked).toBeDefined();
     expect(await readAddonUser(table, boss, mika.member, later(1))).toMatchObject({
       status: 'deactivated',

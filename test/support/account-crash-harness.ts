@@ -59,6 +59,8 @@ class Life {
   private readonly raw = new Map<string, Uint8Array>();
   private readonly mails = new Map<string, { parsed: ParsedMail; message: string; isTaken?: boolean }>();
   private readonly queue: ({ mailbox: MailboxDelivery } | PollJob)[] = [];
+  /** What is for the next round: all delays are shorter. */
+  private readonly delayed: PollJob[] = [];
   private readonly told: string[] = [];
   private readonly verdict: Verdict = { lost: [], doubled: [], early: [], wrong: [] };
   private readonly kills: Kill[];
@@ -132,7 +134,7 @@ class Life {
       this.drop.withheld.clear();
     }
     const { id, tenant, slot } = this.account();
-    this.queue.push({ poll: { tenant, member: MEMBER, account: id, slot } });
+    this.queue.push({ poll: { tenant, member: MEMBER, account: id, slot } }, ...this.delayed.splice(0));
     await Promise.all(this.workers.map((worker) => this.work(worker)));
   }
 
@@ -227,7 +229,9 @@ class Life {
           await worker.step(() => void this.queue.push(given));
         },
       },
-      polls: { send: (job) => worker.step(() => void this.queue.push(job as PollJob)) },
+      polls: {
+        send: (job, delaySeconds) => worker.step(() => void (delaySeconds ? this.delayed : this.queue).push(job)),
+      },
       tell: (mail) => worker.step(() => void this.told.push(mail.subject)),
       open: () => worker.session(() => this.drop.open('right', this.now)),
       isEnabled: async () => true,

@@ -26,6 +26,8 @@ export class PollWorld {
   password = 'right';
   readonly inbound: MailboxDelivery[] = [];
   readonly polls: PollJob[] = [];
+  /** What nobody is given before its time. */
+  readonly delayed: { job: PollJob; at: number }[] = [];
   readonly told: ProductMail[] = [];
   readonly raw = new Map<string, Uint8Array>();
   /** Commands to the table, when it is the one in memory. */
@@ -78,7 +80,12 @@ export class PollWorld {
       table: this.table,
       storeRaw: async (key, bytes) => void this.raw.set(key, bytes),
       inbound: { send: async (job) => void this.inbound.push((job as { mailbox: MailboxDelivery }).mailbox) },
-      polls: { send: async (job) => void this.polls.push(job as PollJob) },
+      polls: {
+        send: async (job, delaySeconds) => {
+          if (delaySeconds) this.delayed.push({ job, at: this.now.getTime() + delaySeconds * 1000 });
+          else this.polls.push(job);
+        },
+      },
       tell: async (mail) => void this.told.push(mail),
       open: (account) => this.opens?.(account) ?? this.drop.open(this.password, this.now),
       isEnabled: async () => true,
@@ -111,10 +118,22 @@ export class PollWorld {
 
   async work(): Promise<PollResult[]> {
     const results: PollResult[] = [];
-    for (let job = this.polls.shift(); job; job = this.polls.shift()) {
+    for (let job = this.nextJob(); job; job = this.nextJob()) {
       if ('poll' in job) results.push(await poll(this.room(), job.poll, new Date(this.now.getTime() + 100_000)));
     }
     return results;
+  }
+
+  /** Some seconds pass, with no planner: what was delayed is done. */
+  after(seconds: number): Promise<PollResult[]> {
+    this.now = new Date(this.now.getTime() + seconds * 1000);
+    return this.work();
+  }
+
+  private nextJob(): PollJob | undefined {
+    const due = this.delayed.findIndex(({ at }) => at <= this.now.getTime());
+    if (due >= 0) this.polls.push(...this.delayed.splice(due, 1).map(({ job }) => job));
+    return this.polls.shift();
   }
 
   /** Files what stands in the queue. */

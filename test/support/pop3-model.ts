@@ -43,6 +43,11 @@ export class ModelMaildrop {
     this.mails = this.mails.map(({ bytes }, i) => ({ uid: `anew-${this.commands.length}-${i}`, bytes }));
   }
 
+  /** The connection of a client that was killed is gone. */
+  hangUp(): void {
+    this.session = undefined;
+  }
+
   async open(password: string, now: Date): Promise<Pop3Session> {
     this.logins++;
     const broken = this.breaks.shift();

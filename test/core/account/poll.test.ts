@@ -1,4 +1,9 @@
-import { Pop3Error } from '../../../core/account/pop3.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { jest } from '@jest/globals';
+import type { PollRoom } from '../../../core/account/poll.ts';
+import { type Leased, renewLease } from '../../../core/account/poll-store.ts';
+import { Pop3Error, type Pop3Session } from '../../../core/account/pop3.ts';
+import { POLL_FOLLOWERS, POLL_LEASE_SECONDS, POLL_PULSE_SECONDS } from '../../../core/limits.ts';
 import { askedOf, mailOf, NOON, newPollWorld as newWorld, type PollWorld } from '../../support/poll-world.ts';
 import { type Break, refusal } from '../../support/pop3-model.ts';
 
@@ -10,6 +15,16 @@ const subjectsOf = (world: PollWorld) =>
   world.inbound
     .toSorted((a, b) => (a.receivedAt < b.receivedAt ? -1 : 1))
     .map(({ rawKey }) => /Subject: (.*)\r/.exec(Buffer.from(world.raw.get(rawKey) as Uint8Array).toString())?.[1]);
+/** What a worker waits for that was killed meanwhile. */
+const killed = () => new Promise<never>(() => {});
+/** Until whoever is alive waits for something outside. */
+const settled = async () => {
+  for (let turn = 0; turn < 20; turn++) await nextTurn();
+};
+const pulsesPass = async (count: number) => {
+  await jest.advanceTimersByTimeAsync(count * POLL_PULSE_SECONDS * 1000);
+  await settled();
+};
 /** A world whose first sync of so many mails is over, at a minute of its own. */
 async function synced(count: number, more: Parameters<typeof newWorld>[0] = {}): Promise<PollWorld> {
   const world = await newWorld(more);
@@ -17,6 +32,7 @@ async function synced(count: number, more: Parameters<typeof newWorld>[0] = {}):
   await world.sync();
   world.drop.commands.length = 0;
   world.writes.length = 0;
+  world.delayed.length = 0;
   return world;
 }
 
@@ -454,6 +470,98 @@ describe('whose turn it is', () => {
     };
     expect(await world.poll({ storeRaw })).toEqual({ outcome: 'void', reason: 'changed' });
     expect((await world.account()).lease).toEqual({ until: '2099-01-01T00:00:00.000Z', fence: 99 });
+  });
+
+  test('a poll that was killed is followed when its lease is over, within two minutes', async () => {
+    const world = await synced(1);
+    mails(world, 2, 1);
+    void world.poll({ storeRaw: killed });
+    await settled();
+    expect(await world.poll()).toEqual({ outcome: 'void', reason: 'in-hand' });
+    world.drop.hangUp();
+    expect(await world.after(POLL_LEASE_SECONDS - 1)).toEqual([]);
+    expect(await world.after(2)).toMatchObject([{ outcome: 'polled', fetched: 2 }]);
+    expect(POLL_LEASE_SECONDS + 1).toBeLessThan(120);
+    expect(await world.account()).toMatchObject({ state: 'ok', totals: { filed: 3 } });
+  });
+
+  test('one that is over is not followed, nor one whose lease another has taken since', async () => {
+    const world = await synced(1);
+    mails(world, 1, 1);
+    await world.poll();
+    expect(await world.after(120)).toEqual([{ outcome: 'void', reason: 'over' }]);
+    mails(world, 1, 2);
+    void world.poll({ storeRaw: killed });
+    await settled();
+    await world.change({ lease: { until: '2099-01-01T00:00:00.000Z', fence: 99 } });
+    expect(await world.after(120)).toEqual([{ outcome: 'void', reason: 'over' }]);
+  });
+
+  describe('and says that it is at work', () => {
+    beforeEach(() => void jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask'] }));
+    afterEach(() => void jest.useRealTimers());
+
+    test('one that goes on for long keeps its lease, and is followed when it is killed at last', async () => {
+      const world = await synced(1);
+      mails(world, 1, 1);
+      void world.poll({ storeRaw: killed });
+      await settled();
+      const looks = [];
+      for (let pulse = 0; pulse < 10; pulse++) {
+        await pulsesPass(1);
+        looks.push(...(await world.after(POLL_PULSE_SECONDS)));
+      }
+      expect(looks).toEqual(Array(2).fill({ outcome: 'void', reason: 'in-hand' }));
+      jest.clearAllTimers();
+      world.drop.hangUp();
+      const results = [];
+      for (let second = 0; second <= POLL_LEASE_SECONDS; second++) results.push(...(await world.after(1)));
+      expect(results).toMatchObject([{ outcome: 'void' }, { outcome: 'polled', fetched: 1 }]);
+    });
+
+    test("one whose lease is another's is cut off", async () => {
+      const world = await synced(1);
+      mails(world, 1, 1);
+      const cutOff: Pop3Session[] = [];
+      const open: PollRoom['open'] = async () => {
+        const session = await world.drop.open('right', world.now);
+        return Object.assign(Object.create(session) as typeof session, { destroy: () => cutOff.push(session) });
+      };
+      void world.poll({ open, storeRaw: killed });
+      await settled();
+      await pulsesPass(1);
+      expect(cutOff).toHaveLength(0);
+      await world.change({ lease: { until: '2099-01-01T00:00:00.000Z', fence: 99 } });
+      await pulsesPass(1);
+      expect(cutOff).toHaveLength(1);
+    });
+
+    test('a pulse that comes late does not take up again what was given back', async () => {
+      const world = await synced(1);
+      mails(world, 1, 1);
+      await world.poll();
+      const account = (await world.account()) as Leased;
+      expect(await renewLease(world.table, account, world.now)).toBe(false);
+      expect((await world.account()).lease).toEqual(account.lease);
+    });
+  });
+
+  test('one that kills its worker each time is followed three times, and left to the timetable then', async () => {
+    const world = await synced(1);
+    mails(world, 1, 1);
+    let kills = 0;
+    const retr = () => {
+      kills++;
+      return killed();
+    };
+    world.opens = async () => Object.assign(Object.create(await world.drop.open('right', world.now)), { retr });
+    void world.poll();
+    for (let turn = 0; turn < 6; turn++) {
+      await settled();
+      world.drop.hangUp();
+      void world.after(POLL_LEASE_SECONDS + 1);
+    }
+    expect(kills).toBe(1 + POLL_FOLLOWERS);
   });
 
   test('POP-23: a verdict about a password that was changed meanwhile is void', async () => {
