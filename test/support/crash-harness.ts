@@ -1,14 +1,17 @@
 import { listActivity } from '../../core/dropbox/activity-store.ts';
 import { ingest } from '../../core/dropbox/ingest.ts';
 import { sweepRawMail } from '../../core/dropbox/sweep-store.ts';
+import { asTenantId } from '../../core/ids.ts';
 import type { Delivery } from '../../core/message/delivery.ts';
 import type { Mailroom } from '../../core/message/mailroom.ts';
 import { readMessage } from '../../core/message/message-store.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import { matchAddress } from '../../core/record/address-store.ts';
-import type { Table } from '../../core/table/client.ts';
+import { Table } from '../../core/table/client.ts';
+import { copyKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from './dropbox-world.ts';
+import { MemoryDynamo } from './memory-dynamo.ts';
 
 /** What a kill looks like from inside: nobody catches it, nothing after it runs. */
 class Killed extends Error {}
@@ -48,21 +51,35 @@ export async function runSchedule(store: Store, { seed, crashes }: Schedule): Pr
     accept(second, '2026-03-01T09:00:01.000Z'),
     accept(first, '2026-03-01T09:00:02.000Z'),
   ];
-  const queue = shuffle([...accepted, ...accepted.filter(() => random() < 0.5)], random);
+  await takeIn(store, mails, accepted, { random, crashes });
+  return judge(table, world, contact, mails, accepted);
+}
 
+/**
+ * Deliveries taken in under a schedule of kills, some of them twice, in any order, by one worker or two. `mails` are what SES stored,
+ * by key. Answers how many writes there were.
+ */
+export async function takeIn(
+  store: Store,
+  mails: ReadonlyMap<string, ParsedMail>,
+  accepted: readonly Delivery[],
+  { random, crashes }: { random: () => number; crashes: readonly CrashPoint[] },
+): Promise<number> {
+  const queue = shuffle([...accepted, ...accepted.filter(() => random() < 0.5)], random);
   const room: Mailroom = {
-    table,
+    table: store.table,
     mailDomain: MAIL_DOMAIN,
     readRaw: async (key) => (mails.has(key) ? Buffer.from(key) : undefined),
     readMail: async (raw) => mails.get(Buffer.from(raw).toString()),
     backfills: { send: async () => {} },
   };
   let writes = 0;
+  let left = crashes;
   store.onWrite((when) => {
     if (when === 'before') writes++;
-    const at = crashes.findIndex((crash) => crash.write === writes && crash.when === when);
+    const at = left.findIndex((crash) => crash.write === writes && crash.when === when);
     if (at < 0) return;
-    crashes = crashes.toSpliced(at, 1);
+    left = left.toSpliced(at, 1);
     throw new Killed();
   });
   const worker = async () => {
@@ -80,7 +97,7 @@ export async function runSchedule(store: Store, { seed, crashes }: Schedule): Pr
   // One or two workers at once: their steps interleave at every call.
   await Promise.all(random() < 0.5 ? [worker()] : [worker(), pause(random).then(worker)]);
   store.onWrite(() => {});
-  return judge(table, world, contact, mails, accepted);
+  return writes;
 }
 
 async function judge(table: Table, world: World, contact: string, raws: Map<string, ParsedMail>, accepted: Delivery[]): Promise<Verdict> {
@@ -112,6 +129,32 @@ async function judge(table: Table, world: World, contact: string, raws: Map<stri
     if (found && !raws.has(found.message.rawKey)) verdict.lost.push(`raw mail of ${message}`);
   }
   return verdict;
+}
+
+export function memoryStore(): Store {
+  const dynamo = new MemoryDynamo();
+  return {
+    table: new Table(dynamo.client, 'memory'),
+    onWrite: (hook) => {
+      dynamo.onWrite = hook;
+    },
+  };
+}
+
+/** The wrong order: as soon as a message is there, mika's copy is written, which says that it is filed; everything else after. */
+export function markerFirst(store: Store, channel: 'dropbox' | 'mailbox'): Store {
+  const { table } = store;
+  const putNew = table.putNew.bind(table);
+  table.putNew = (async (item: Record<string, unknown>) => {
+    const answer = await putNew(item);
+    if (item.sk === 'META' && !answer) {
+      const { pk, id: message, receivedAt } = item;
+      const { sk } = copyKey(asTenantId(String(pk).split('#')[1] as string), String(message), 'mika', channel);
+      await putNew({ pk, sk, message, member: 'mika', channel, receivedAt, delivery: 'first', records: [] });
+    }
+    return answer;
+  }) as typeof table.putNew;
+  return store;
 }
 
 export const isClean = ({ lost, doubled, wrong }: Verdict) => lost.length + doubled.length + wrong.length === 0;

@@ -1,22 +1,11 @@
 import { Table } from '../../../core/table/client.ts';
-import { type CrashPoint, isClean, runSchedule, type Schedule, type Store } from '../../support/crash-harness.ts';
+import { type CrashPoint, isClean, markerFirst, memoryStore, runSchedule, type Schedule, type Store } from '../../support/crash-harness.ts';
 import { startTable } from '../../support/engine.ts';
-import { MemoryDynamo } from '../../support/memory-dynamo.ts';
 
 /** CRASH_SEEDS=100 runs ten times as many. */
 const SEEDS = Number(process.env.CRASH_SEEDS ?? 10);
 /** Writes of one undisturbed run; later points are reached because redeliveries write too. */
 const WRITES = 24;
-
-function memoryStore(): Store {
-  const dynamo = new MemoryDynamo();
-  return {
-    table: new Table(dynamo.client, 'memory'),
-    onWrite: (hook) => {
-      dynamo.onWrite = hook;
-    },
-  };
-}
 
 const points: CrashPoint[] = Array.from({ length: WRITES }, (_, i) => i + 1).flatMap((write) => [
   { write, when: 'before' as const },
@@ -53,7 +42,7 @@ test(
 test('the harness can fail: with the commit marker written first, mail is lost', async () => {
   let losing = 0;
   for (const schedule of schedules(1)) {
-    const store = markerFirst(memoryStore());
+    const store = markerFirst(memoryStore(), 'dropbox');
     if (!isClean(await runSchedule(store, schedule).catch(() => ({ lost: ['crashed'], doubled: [], wrong: [] })))) losing++;
     if (losing > 20) break;
   }
@@ -80,18 +69,3 @@ test('the real engine agrees: every crash point, one kill', async () => {
   }
   await end();
 });
-
-/** The wrong order: as soon as a message is there, its copy is written, which says who filed it; everything else after. */
-function markerFirst(store: Store): Store {
-  const { table } = store;
-  const putNew = table.putNew.bind(table);
-  table.putNew = (async (item: Record<string, unknown>) => {
-    const answer = await putNew(item);
-    if (item.sk === 'META' && !answer) {
-      const { pk, id: message, receivedAt } = item;
-      await putNew({ pk, sk: 'B#mika', message, member: 'mika', channel: 'dropbox', receivedAt, delivery: 'first', records: [] });
-    }
-    return answer;
-  }) as typeof table.putNew;
-  return store;
-}
