@@ -88,8 +88,8 @@ async function judgeMailbox(table: Table, mailbox: Mailbox, raws: ReadonlyMap<st
   const lines = await table.all<SeenMail>({ pk: accountPartition(viewer.tenant, account) });
   const outcomes = lines.map(({ outcome }) => outcome ?? 'none').sort();
   const expected = [...sent.slice(new Set(sent).size).map(() => 'duplicate'), ...[...new Set(sent)].map(() => 'filed')];
-  // Whoever was killed behind the copy finds it again: of one mail, the delivery that filed it is filed.
-  if (outcomes.join() !== expected.join()) verdict.wrong.push(`the ledger of ${account} says ${outcomes} and not ${expected}`);
+  if (outcomes.join() !== expected.join())
+    verdict.wrong.push(`the ledger of ${account} says ${outcomes.join()} and not ${expected.join()}`);
 }
 
 async function judgeDropbox(table: Table, viewer: Viewer, contact: string, deliveries: number, verdict: Verdict): Promise<void> {
