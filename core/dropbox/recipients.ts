@@ -21,7 +21,7 @@ export function recipientsOf(
   mail: Pick<ParsedMail, 'to' | 'cc' | 'automatic'>,
   never: { mailDomain: string; excludedDomains: readonly string[]; own: readonly string[] },
 ): Recipients {
-  const excluded = [never.mailDomain, ...never.excludedDomains];
+  const excluded = new Set([never.mailDomain, ...never.excludedDomains]);
   const found = new Map<string, Recipient>();
   const consider = ({ address, name }: { address: string; name: string }, mayCreate: boolean) => {
     if (found.has(address) || never.own.includes(address)) return;

@@ -189,7 +189,7 @@ async function findAll(stage: Stage, refs: Ref[]): Promise<Found[]> {
 
 /** The records of these addresses, as far as mail is tied by them: never by a colleague's, an excluded one, or a program's. */
 async function linksOf({ room, tenant, settings }: Stage, addresses: string[]): Promise<AddressLink[]> {
-  const excluded = [room.mailDomain, ...settings.tenant.excludedDomains];
+  const excluded = new Set([room.mailDomain, ...settings.tenant.excludedDomains]);
   const looked = addresses.filter((address) => !isExcluded(domainOf(address), excluded) && !isAutomaticSender(address));
   const matches = await Promise.all(
     looked.slice(0, MAX_MATCHED_ADDRESSES).map((address) => matchAddress(room.table, tenant, address, { consistent: true })),

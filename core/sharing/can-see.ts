@@ -86,8 +86,18 @@ function bySharing(
 function isHeldBack(counterparts: readonly string[] | undefined, { excludedDomains = [], excludedAddresses = [] }: Exclusions): boolean {
   if (excludedDomains.length === 0 && excludedAddresses.length === 0) return false;
   if (counterparts === undefined) return true;
-  return counterparts.some((address) => excludedAddresses.includes(address) || isExcluded(domainOf(address), excludedDomains));
+  const [domains, addresses] = [setOf(excludedDomains), setOf(excludedAddresses)];
+  return counterparts.some((address) => addresses.has(address) || isExcluded(domainOf(address), domains));
 }
+
+/** A policy may exclude thousands, and each mail is asked about: to go through the list took milliseconds for a mail to fifty. */
+function setOf(list: readonly string[]): ReadonlySet<string> {
+  const set = SETS.get(list) ?? new Set(list);
+  SETS.set(list, set);
+  return set;
+}
+/** Of each list, for as long as there is the list; nobody changes one. */
+const SETS = new WeakMap<readonly string[], ReadonlySet<string>>();
 
 function unreachable(value: never): never {
   throw new Error(`no rule for ${String(value)}`);

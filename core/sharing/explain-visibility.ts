@@ -38,5 +38,7 @@ const WORDS: Record<Verdict['because'], Words> = {
 /** A verdict in English and Japanese. */
 export function inWords(because: Verdict['because'], owner: string): Words {
   const { en, ja } = WORDS[because];
-  return { en: en.replace('{owner}', owner), ja: ja.replace('{owner}', owner) };
+  // By a function: in a text `$&` of a name would stand for what is replaced.
+  const named = (words: string) => words.replace('{owner}', () => owner);
+  return { en: named(en), ja: named(ja) };
 }

@@ -141,6 +141,25 @@ describe("the organisation's policy narrows what members share, and never widens
   });
 });
 
+test("the longest policy is gone through once, not for each mail and each of its recipients: a decision's time does not grow with it", () => {
+  let looks = 0;
+  const get = (list: string[], name: string | symbol) => {
+    if (/^\d+$/.test(String(name))) looks++;
+    return Reflect.get(list, name);
+  };
+  const counting = (list: string[]) => new Proxy(list, { get });
+  const sharing: Sharing = {
+    type: 'custom',
+    excludedDomains: counting(Array.from({ length: 1000 }, (_, n) => `firm-${n}.example`)),
+    excludedAddresses: counting(Array.from({ length: 1000 }, (_, n) => `person-${n}@a.example`)),
+  };
+  const counterparts = Array.from({ length: 50 }, (_, n) => `taro-${n}@mail.customer.example`);
+  for (let mail = 0; mail < 20; mail++) expect(see(colleague, { ...sent, counterparts }, sharing, true).visible).toBe(true);
+  expect(looks).toBe(2000);
+  expect(see(colleague, { ...sent, counterparts: [...counterparts, 'x@mail.firm-999.example'] }, sharing, true).visible).toBe(false);
+  expect(see(colleague, { ...sent, counterparts: [...counterparts, 'person-999@a.example'] }, sharing, true).visible).toBe(false);
+});
+
 describe('R-40, SHR-23, SHR-25: mail of the dropbox', () => {
   const filed: Shared = { ...sent, channel: 'dropbox' };
 

@@ -86,6 +86,11 @@ describe('why, in words', () => {
     expect([en, ja]).toEqual([expect.stringContaining('backed up the mail of Mika,'), expect.stringContaining('管理者がMikaさんのメール')]);
   });
 
+  test.each(['Ke$$ha', "$& $` $'", '{owner}'])('whatever the name is: %s', (name) => {
+    const { en, ja } = inWords('private', name);
+    expect([en, ja]).toEqual([`${name} shares no mail.`, `${name}さんのメールは非公開です。`]);
+  });
+
   test('one of nobody in particular', () => {
     expect(inWords('own', 'Mika')).toEqual({ en: 'It is your own mail.', ja: 'あなた自身のメールです。' });
     expect(inWords('excluded-domain', 'Mika')).toEqual({
