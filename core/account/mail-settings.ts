@@ -72,7 +72,8 @@ export const mailSettingsReturned = z.object({
 export const previewReturned = z.object({
   becomeVisible: z.object({ mails: z.number(), people: z.number() }),
   becomeHidden: z.object({ mails: z.number(), people: z.number() }),
-  complete: z
-    .boolean()
-    .meta({ description: 'False when only the newest mails, or some of the members, were looked at: there may be more' }),
+  complete: z.boolean().meta({
+    description:
+      'False when only the newest mails, dropbox mail of the last 90 days, or some of the members were looked at: there may be more',
+  }),
 });

@@ -5,11 +5,14 @@ import type { ParsedMail } from './parsed-mail.ts';
 
 /**
  * The addresses of the other side, in order: whose exclusion hides a mail (R-6). Its senders when it was received; all To and CC
- * when it was sent, colleagues included (SHR-20: one may exclude one's own firm).
+ * when it was sent, colleagues included (SHR-20: one may exclude one's own firm). Of what cannot be read as an address, `@` and its domain.
  */
-export function counterpartsOf(mail: Pick<ParsedMail, 'from' | 'to' | 'cc'>, direction: Copy['direction']): string[] {
-  const addresses = direction === 'sent' ? [...mail.to, ...mail.cc] : mail.from;
-  return [...new Set(addresses.map(({ address }) => address))].sort();
+export function counterpartsOf(
+  { from, to, cc, others }: Pick<ParsedMail, 'from' | 'to' | 'cc' | 'others'>,
+  direction: Copy['direction'],
+): string[] {
+  const [addresses, beside] = direction === 'sent' ? [[...to, ...cc], others?.recipients] : [from, others?.from];
+  return [...new Set([...addresses.map(({ address }) => address), ...(beside ?? [])])].sort();
 }
 
 /** Sets of more addresses are too many different ones to keep apart: such mails stand in one series and are looked at one by one. */

@@ -1,5 +1,5 @@
 import addressparser from 'nodemailer/lib/addressparser';
-import { normaliseAddress } from './address.ts';
+import { normaliseAddress, normaliseDomain } from './address.ts';
 import { decodeWords, rawText } from './encoded-words.ts';
 import { parseMailDate } from './mail-date.ts';
 import { fieldValue, type RawField } from './mime-scan.ts';
@@ -10,6 +10,8 @@ export type MailHeaders = Omit<ParsedMail, 'text' | 'html' | 'attachments' | 'pa
 
 const MAX_REFERENCES = 100;
 const MAX_ADDRESSES = 1000;
+/** With a thousand of the longest addresses they fit the 400 KB of an item: a character of a domain may become twenty in ASCII. */
+const MAX_OTHERS_BYTES = 100 * 1024;
 const MAX_HEADERS_SHOWN = 200;
 const MAX_HEADER_CHARS = 2000;
 /** RFC 5322 2.1.1: a line has 998 characters, and an id stands on one. */
@@ -19,16 +21,18 @@ const MAX_ID_CHARS = 998;
 export function readHeaders(fields: readonly RawField[]): MailHeaders {
   const dateHeader = fieldValue(fields, 'date');
   const date = dateHeader === undefined ? undefined : parseMailDate(rawText(dateHeader));
+  const [from, to, cc] = [sendersOf(fields), addressesOf(fields, 'to'), addressesOf(fields, 'cc')];
   return {
     messageId: messageIdOf(fieldValue(fields, 'message-id')),
     references: referencesOf(fields),
     subject: decoded(fieldValue(fields, 'subject') ?? ''),
     date: date?.toISOString(),
     dateHeader: dateHeader === undefined ? undefined : rawText(dateHeader).slice(0, MAX_HEADER_CHARS),
-    from: sendersOf(fields),
+    from,
     sender: addressesOf(fields, 'sender')[0],
-    to: addressesOf(fields, 'to'),
-    cc: addressesOf(fields, 'cc'),
+    to,
+    cc,
+    others: othersOf(fields, from, [...to, ...cc]),
     bcc: addressesOf(fields, 'bcc'),
     replyTo: addressesOf(fields, 'reply-to'),
     automatic: automaticBy(fields),
@@ -73,6 +77,34 @@ function sendersOf(fields: readonly RawField[]): MailAddress[] {
     }
   }
   return senders.slice(0, MAX_ADDRESSES);
+}
+
+/** Whom the header names beyond the addresses it was read as; undefined when there is nobody, as in nearly every mail. */
+function othersOf(fields: readonly RawField[], senders: MailAddress[], recipients: MailAddress[]): MailHeaders['others'] {
+  const others = { from: namedBeside(fields, /^from$/i, senders), recipients: namedBeside(fields, /^(?:to|cc)$/i, recipients) };
+  return others.from.length + others.recipients.length > 0 ? others : undefined;
+}
+
+function namedBeside(fields: readonly RawField[], name: RegExp, listed: MailAddress[]): string[] {
+  const known = new Set(listed.map(({ address }) => address));
+  const texts = fields.filter((field) => name.test(field.name)).map(({ value }) => rawText(value));
+  const named = texts
+    .filter((text) => text.includes('@'))
+    .flatMap((text) => [...addressparser(text, { flatten: true }).map(({ address }) => address), ...addressesOutsideQuotes(text)]);
+  let bytes = 0;
+  return [...new Set(named.flatMap((one) => addressOrDomain(one) ?? []))].filter((one) => {
+    if (known.has(one)) return false;
+    bytes += Buffer.byteLength(one);
+    return bytes <= MAX_OTHERS_BYTES;
+  });
+}
+
+/** What is no address to us (`sales#jp@example.com`, `"a b"@example.com`) may be one to a server: `@` and its domain. */
+function addressOrDomain(text: string): string | undefined {
+  const address = normaliseAddress(text);
+  if (address !== undefined) return address;
+  const domain = text.includes('@') ? normaliseDomain(text.slice(text.lastIndexOf('@') + 1)) : undefined;
+  return domain && `@${domain}`;
 }
 
 function addressesOutsideQuotes(value: string): string[] {

@@ -13,6 +13,11 @@ export type ParsedMail = {
   sender?: MailAddress;
   to: MailAddress[];
   cc: MailAddress[];
+  /**
+   * Whom From, and To and CC, name beside those above: those beyond the thousandth, a second address in the place of one, and `@` and the
+   * domain of what is none that can be matched. Nothing is tied by them; they are there for exclusions, which must miss nobody (R-6).
+   */
+  others?: { from: string[]; recipients: string[] };
   bcc: MailAddress[];
   replyTo: MailAddress[];
   /** Plain text; made from the HTML when the mail has only that. */

@@ -7,9 +7,20 @@ import type { StoredRecord } from '../record/record.ts';
 import { readColleagues } from '../sharing/audience-store.ts';
 import { canSee, type Verdict } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { type Key, memberKey, ownMailKey, ownMailPartition, recordKey, type Showing, tickKey, timelineKey } from '../table/keys.ts';
+import {
+  copyKey,
+  type Key,
+  memberKey,
+  ownMailKey,
+  ownMailPartition,
+  recordKey,
+  type Showing,
+  tickKey,
+  timelineKey,
+} from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
 import { seriesOf } from './counterpart.ts';
+import { MAX_SHOWN_RECORDS, shownRecords } from './file-mail.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 import { readMessage } from './message-store.ts';
 import { readThreadCopies } from './thread-store.ts';
@@ -57,7 +68,20 @@ export async function listOwnMail(table: Table, viewer: Viewer, page: { limit: n
   const { items, more } = await table.page<OwnMailEntry & { sk: string }>({ pk, limit: page.limit, after: page.after, descending: true });
   const readable = await readableRecords(table, viewer, items);
   const shown = items.map((entry) => ({ ...entry, records: entry.records.filter(({ id }) => readable.has(id)) }));
-  return { items: shown, next: more ? items.at(-1)?.sk : undefined };
+  // A row names three records. When some of three are gone, or no longer theirs to read, its copy knows of others.
+  const short = shown.filter(({ records }, i) => records.length < MAX_SHOWN_RECORDS && items[i]?.records.length === MAX_SHOWN_RECORDS);
+  const others = await allRecordsOf(table, viewer, short);
+  const rows = shown.map((entry) => ({ ...entry, records: shownRecords(others.get(entry.message) ?? entry.records) }));
+  return { items: rows, next: more ? items.at(-1)?.sk : undefined };
+}
+
+/** Of mails of the viewer's mailboxes, all records they are tied to that the viewer may read, by message. */
+async function allRecordsOf(table: Table, viewer: Viewer, rows: OwnMailEntry[]): Promise<Map<string, RecordRef[]>> {
+  if (rows.length === 0) return new Map();
+  const copies = await table.getMany<Copy>(rows.map(({ message }) => copyKey(viewer.tenant, message, viewer.member, 'mailbox')));
+  const found = copies.filter((copy) => copy !== undefined);
+  const readable = await readableRecords(table, viewer, found);
+  return new Map(found.map(({ message, records }) => [message, records.filter(({ id }) => readable.has(id))]));
 }
 
 /**

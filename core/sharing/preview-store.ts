@@ -1,6 +1,6 @@
 import type { Activity } from '../dropbox/activity-store.ts';
 import type { TenantId } from '../ids.ts';
-import { MAX_AUDIENCE, MAX_MATCHED_ADDRESSES, MAX_PREVIEW_MAILS } from '../limits.ts';
+import { ACTIVITY_DAYS, MAX_AUDIENCE, MAX_MATCHED_ADDRESSES, MAX_PREVIEW_MAILS } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import type { Viewer } from '../member/viewer.ts';
 import { MAX_SHOWN_RECORDS } from '../message/file-mail.ts';
@@ -30,22 +30,25 @@ type Change = Pick<Member, 'sharing' | 'dropboxVisibility'> & { sharing: Sharing
 /** A mail of the owner's, and each way in which it may be shown on records: a mail that came in twice is one mail. */
 type Candidate = { message: string; receivedAt: string; ways: Way[] };
 type Way = { channel: Showing; counterparts?: string[]; records: string[] };
+/** Colleagues of one profile who may read the same records. The gate decides on one of them for all: it knows no more of a colleague. */
+type Group = { one: Viewer; members: string[] };
 type Side = { mails: number; people: number };
 export type Preview = { becomeVisible: Side; becomeHidden: Side; complete: boolean };
 
 /**
- * What a change of the viewer's sharing would come to, before it is saved: how many of their mails become visible or hidden, to
- * how many people. Looks at MAX_AUDIENCE members, and at the newest mails: MAX_PREVIEW_MAILS of the mailbox and as many of the dropbox. What is seen another way
- * as well, of the dropbox or by a backup (R-16), does not change. Changes nothing.
+ * What a change of the viewer's sharing would come to, before it is saved: how many of their mails become visible or hidden, to how
+ * many people. Looks at MAX_AUDIENCE members, and at the newest mails: MAX_PREVIEW_MAILS of the mailbox, and as many of the dropbox, of
+ * the last ACTIVITY_DAYS; `complete` is false when there may be others. What is seen another way as well, of the dropbox or by a backup
+ * (R-16), does not change. Changes nothing.
  */
-export async function previewChange(table: Table, viewer: Viewer, change: Change): Promise<Preview> {
+export async function previewChange(table: Table, viewer: Viewer, change: Change, now: Date): Promise<Preview> {
   const member = await table.get<Member>(memberKey(viewer.tenant, viewer.member));
   const before = settingsOf(member, viewer.organisation);
   const after = settingsOf({ status: 'active', ...change }, viewer.organisation);
   const [{ colleagues, more }, mailbox, dropbox] = await Promise.all([
     readColleagues(table, viewer, MAX_AUDIENCE),
     ownMailbox(table, viewer),
-    before.dropboxVisibility === 'record' && after.dropboxVisibility === 'record' ? NOTHING : ownDropboxMail(table, viewer),
+    before.dropboxVisibility === 'record' && after.dropboxVisibility === 'record' ? NOTHING : ownDropboxMail(table, viewer, member, now),
   ]);
   const mails = await readWays(table, viewer, mailbox.rows, dropbox.messages);
   const readers = await readersOf(table, viewer, colleagues, mails);
@@ -53,9 +56,9 @@ export async function previewChange(table: Table, viewer: Viewer, change: Change
   const side = { becomeVisible: new Tally(), becomeHidden: new Tally() };
   for (const mail of mails) {
     const seers = (settings: OwnerSettings) => seersOf(mail, viewer.member, settings, readers, ticks);
-    const [then, now] = [seers(before), seers(after)];
-    side.becomeVisible.add([...now].filter((who) => !then.has(who)));
-    side.becomeHidden.add([...then].filter((who) => !now.has(who)));
+    const [seenBefore, seenAfter] = [seers(before), seers(after)];
+    side.becomeVisible.add(peopleIn(seenAfter, seenBefore));
+    side.becomeHidden.add(peopleIn(seenBefore, seenAfter));
   }
   return {
     becomeVisible: side.becomeVisible.sum(),
@@ -64,6 +67,7 @@ export async function previewChange(table: Table, viewer: Viewer, change: Change
   };
 }
 
+const DAY_MS = 86_400_000;
 const NOTHING = { messages: [] as string[], complete: true };
 
 class Tally {
@@ -78,15 +82,23 @@ class Tally {
   sum = (): Side => ({ mails: this.mails, people: this.people.size });
 }
 
-function seersOf(mail: Candidate, owner: string, settings: OwnerSettings, readers: Map<string, Viewer[]>, ticks: Set<string>): Set<string> {
+function seersOf(mail: Candidate, owner: string, settings: OwnerSettings, readers: Map<string, Group[]>, ticks: Set<string>): Set<Group> {
   const seers = mail.ways.flatMap(({ channel, counterparts, records }) =>
     records.flatMap((record) =>
       (readers.get(record) ?? []).filter(
-        (reader) => canSee(reader, { owner, channel, counterparts }, settings, { ticked: ticks.has(record) }).visible,
+        ({ one }) => canSee(one, { owner, channel, counterparts }, settings, { ticked: ticks.has(record) }).visible,
       ),
     ),
   );
-  return new Set(seers.map(({ member }) => member));
+  return new Set(seers);
+}
+
+/** Those of these groups who are in none of the others. */
+function peopleIn(groups: Set<Group>, others: Set<Group>): string[] {
+  const further = [...groups].filter((group) => !others.has(group));
+  if (further.length === 0) return [];
+  const known = new Set([...others].flatMap(({ members }) => members));
+  return further.flatMap(({ members }) => members.filter((member) => !known.has(member)));
 }
 
 async function ownMailbox(table: Table, viewer: Viewer) {
@@ -103,12 +115,13 @@ async function ownMailbox(table: Table, viewer: Viewer) {
   return { rows, complete: !more };
 }
 
-/** The dropbox's mail is listed by what became of it, for as long as that is kept. */
-async function ownDropboxMail(table: Table, viewer: Viewer) {
+/** The dropbox's mail is listed by what became of it, for as long as that is kept: nothing is missing of who has not been here longer. */
+async function ownDropboxMail(table: Table, viewer: Viewer, member: Member | undefined, now: Date) {
   const pk = memberPartition(viewer.tenant, viewer.member);
   const { items, more } = await table.page<Activity>({ pk, begins: 'A#', limit: MAX_PREVIEW_MAILS, descending: true });
   const messages = items.flatMap(({ outcome, message }) => (message && (outcome === 'filed' || outcome === 'created') ? message : []));
-  return { messages, complete: !more };
+  const keptSince = new Date(now.getTime() - ACTIVITY_DAYS * DAY_MS).toISOString();
+  return { messages, complete: !more && member !== undefined && member.createdAt > keptSince };
 }
 
 /** Each mail once, in all the ways it came in: whichever list named it, its copy of the other channel is looked up. */
@@ -164,15 +177,27 @@ async function withBackups(table: Table, tenant: TenantId, owner: string, mails:
   });
 }
 
-async function readersOf(table: Table, viewer: Viewer, colleagues: Viewer[], mails: Candidate[]): Promise<Map<string, Viewer[]>> {
+async function readersOf(table: Table, viewer: Viewer, colleagues: Viewer[], mails: Candidate[]): Promise<Map<string, Group[]>> {
   const ids = [...new Set(mails.flatMap(({ ways }) => ways.flatMap(({ records }) => records)))];
   const records = await table.getMany<StoredRecord>(ids.map((id) => recordKey(viewer.tenant, id)));
-  return new Map(
-    ids.map((id, i) => {
-      const record = records[i];
-      return [id, record ? colleagues.filter((colleague) => mayRead(colleague, record)) : []];
-    }),
-  );
+  const known = new Map<string, Group[]>();
+  // Access goes by module and owner (R-41): there are many records, and few of those.
+  const readersOfAll = ({ module, owner }: StoredRecord) => {
+    const groups = known.get(`${module} ${owner}`) ?? groupsOf(colleagues.filter((colleague) => mayRead(colleague, { module, owner })));
+    known.set(`${module} ${owner}`, groups);
+    return groups;
+  };
+  return new Map(ids.map((id, i) => [id, records[i] ? readersOfAll(records[i]) : []]));
+}
+
+function groupsOf(readers: Viewer[]): Group[] {
+  const groups = new Map<string, Group>();
+  for (const reader of readers) {
+    const group = groups.get(reader.profile.id) ?? { one: reader, members: [] };
+    group.members.push(reader.member);
+    groups.set(reader.profile.id, group);
+  }
+  return [...groups.values()];
 }
 
 async function ownTicks(table: Table, { tenant, member }: Viewer, records: string[]): Promise<Set<string>> {

@@ -7,6 +7,7 @@ import { audienceOf, listOwnMail, listThread, readVisible } from '../../core/mes
 import { findRecord } from '../../core/record/record-store.ts';
 import { previewChange } from '../../core/sharing/preview-store.ts';
 import { Table } from '../../core/table/client.ts';
+import { START } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 import { MemoryDynamo } from '../support/memory-dynamo.ts';
 import {
@@ -165,7 +166,7 @@ class Questions {
     const { oracle } = this.world;
     const sharing = this.world.someSharing() ?? { type: 'private' };
     const dropboxVisibility = this.dice.one(['record', 'sharing'] as const);
-    const answered = await previewChange(this.table, this.viewer, { sharing, dropboxVisibility });
+    const answered = await previewChange(this.table, this.viewer, { sharing, dropboxVisibility }, new Date(START));
     const what = `preview of ${JSON.stringify(sharing)}, dropbox by ${dropboxVisibility}`;
     this.compare(what, answered, oraclePreview(oracle, this.self, { sharing, dropboxVisibility }));
   }

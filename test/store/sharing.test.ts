@@ -3,9 +3,11 @@ import { ingest } from '../../core/dropbox/ingest.ts';
 import { sha256 } from '../../core/ids.ts';
 import type { Viewer } from '../../core/member/viewer.ts';
 import { seriesOf } from '../../core/message/counterpart.ts';
+import { readHeaders } from '../../core/message/mail-headers.ts';
 import type { Mailroom } from '../../core/message/mailroom.ts';
-import type { Copy, OwnMailEntry, TimelineEntry } from '../../core/message/message.ts';
+import { type Copy, isGathered, type OwnMailEntry, type TimelineEntry } from '../../core/message/message.ts';
 import { putCopy, putOwnMail, putTimelineEntry } from '../../core/message/message-store.ts';
+import type { RawField } from '../../core/message/mime-scan.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
 import { joinThread } from '../../core/message/thread-store.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
@@ -14,7 +16,7 @@ import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import { previewChange } from '../../core/sharing/preview-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Query, Table } from '../../core/table/client.ts';
-import { type Key, memberKey, ownMailKey, threadPartition, tickKey } from '../../core/table/keys.ts';
+import { type Key, memberKey, ownMailKey, recordKey, threadPartition, tickKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -126,6 +128,26 @@ describe('what colleagues see on a record', () => {
     expect(await seen({ to: [], cc: [TARO, FRIEND] })).toEqual({ listed: 0, all: 4 });
     expect(await seen({ to: [TARO, long] })).toEqual({ listed: 0, all: 6 });
     expect(await seen({ to: [TARO], cc: many })).toEqual({ listed: 2, all: 8 });
+  });
+
+  test('R-6: an excluded recipient hides a mail whose address no record could have, or that is the thousand and first', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+    const to = (value: string) => ({ ...readHeaders([{ name: 'To', value }] as RawField[]), subject: value.slice(0, 20) });
+    const many = Array.from({ length: 999 }, (_, n) => `p${n}@many.example`).join(', ');
+    for (const value of [
+      `${TARO.address}, sales#jp@partner.example`,
+      `"a b"@mail.partner.example, ${TARO.address}`,
+      `${TARO.address} friend@partner.example`,
+      `${TARO.address}, ${many}, friend@partner.example`,
+    ]) {
+      const { to: recipients, others, subject } = to(value);
+      await fetched(world, mail({ to: recipients, others, subject }));
+      expect(await subjects(world.viewer, contact)).toContain(subject);
+      expect(await subjects(jun, contact)).toEqual([]);
+    }
+    await share(world, { type: 'public', excludedDomains: ['elsewhere.example'] });
+    expect(await subjects(jun, contact)).toHaveLength(4);
   });
 
   test("what the organisation excludes is nobody's to share: not by a tick, and not with administrators", async () => {
@@ -338,8 +360,34 @@ test('members whose items are so large that one read does not reach them all are
   await fetched(world, received('mail'));
   const member = { name: 'x'.repeat(20_000), email: '', profile: 'standard', status: 'active', confirmed: true };
   for (let n = 0; n < 60; n++) await table.put({ ...memberKey(world.tenant, `x${n}`), ...member, id: `x${n}` });
-  const { becomeVisible, complete } = await previewChange(table, world.viewer, { sharing: { type: 'public', excludedDomains: [] } });
+  const { becomeVisible, complete } = await previewChange(
+    table,
+    world.viewer,
+    { sharing: { type: 'public', excludedDomains: [] } },
+    new Date(START),
+  );
   expect([becomeVisible.people, complete]).toEqual([62, true]);
+});
+
+test('MAG-1, ASC-2: a mail on four records stands in the own list on those that are left, and is gathered while there is one', async () => {
+  const { world, contact } = await sharingWorld();
+  const people = ['a', 'b', 'c'].map((name) => ({ address: `${name}@customer.example`, name }));
+  const leads: string[] = [];
+  for (const { address } of people) leads.push(await existing(table, world, 'leads', address));
+  await fetched(world, mail({ from: [...people, TARO], to: [] }));
+  const [row] = (await listOwnMail(table, world.viewer, { limit: 5 })).items;
+  const named = row?.records.map(({ id }) => id) ?? [];
+  expect(named).toHaveLength(3);
+  const all = [...leads, contact];
+  const left = all.filter((id) => !named.includes(id));
+  for (const [n, gone] of named.entries()) {
+    await table.delete(recordKey(world.tenant, gone));
+    const [now] = (await listOwnMail(table, world.viewer, { limit: 5 })).items;
+    expect(now?.records.map(({ id }) => id).sort()).toEqual([...named.slice(n + 1), ...left].sort());
+    expect(now && isGathered(now)).toBe(true);
+  }
+  for (const last of left) await table.delete(recordKey(world.tenant, last));
+  expect((await listOwnMail(table, world.viewer, { limit: 5 })).items).toMatchObject([{ records: [] }]);
 });
 
 test('MAG-1: of a long list a page looks at a thousand rows for what is gathered, and goes on from there', async () => {

@@ -29,10 +29,10 @@ export const sharingOperations = {
     await saveSettings(tableOf(viewer.tenant), viewer, body, now, ifMatch);
     return ownSettings(viewer, now);
   },
-  previewMailSettings: async ({ viewer, body }: Call<never, z.output<typeof previewInput>>) => {
+  previewMailSettings: async ({ viewer, body, now }: Call<never, z.output<typeof previewInput>>) => {
     const { dropboxVisibility } = body;
     const sharing = readSharing(viewer, body.sharing);
-    return { body: await previewChange(tableOf(viewer.tenant), viewer, { sharing, dropboxVisibility }) };
+    return { body: await previewChange(tableOf(viewer.tenant), viewer, { sharing, dropboxVisibility }, now) };
   },
   explainVisibility: async ({ viewer, params }: Call) => {
     const visible = await readVisible(tableOf(viewer.tenant), viewer, params.messageId ?? '');

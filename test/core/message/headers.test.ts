@@ -2,6 +2,7 @@ import { attachmentName } from '../../../core/message/attachment-name.ts';
 import { decodeWords, parseHeaderValue } from '../../../core/message/encoded-words.ts';
 import { parseMailDate } from '../../../core/message/mail-date.ts';
 import { parseAddresses, readHeaders } from '../../../core/message/mail-headers.ts';
+import type { RawField } from '../../../core/message/mime-scan.ts';
 import { parseMail } from '../../../core/message/parse-mail.ts';
 import { mail } from './mail.ts';
 
@@ -84,6 +85,44 @@ describe('addresses', () => {
     ['=?utf-8?q?A=0D=0AB_=E2=80=AEx?= <taro@example.com>', [['taro@example.com', 'A B x']]],
   ] as [string, string[][]][])('%s', (value, expected) => {
     expect(parseAddresses(Buffer.from(value).toString('latin1')).map(({ address, name }) => [address, name])).toEqual(expected);
+  });
+});
+
+describe('R-6: whom a header names beside the addresses it is read as, so that an exclusion misses nobody', () => {
+  const others = (name: string, value: string) => readHeaders([{ name, value } as RawField]).others;
+  test.each([
+    ['an address with a character that keys cannot hold', 'taro@customer.example, sales#jp@partner.example', ['@partner.example']],
+    ['a quoted local part', '"a b"@partner.example, taro@customer.example', ['@partner.example']],
+    ['a second one in the place of one', '<taro@customer.example> <aya@partner.example>', ['aya@partner.example']],
+    ['one without a comma before it', 'taro@customer.example aya@partner.example', ['aya@partner.example']],
+    ['in the spelling of the others', '"a b"@Mail.PARTNER.example.', ['@mail.partner.example']],
+    ['each once', '"a b"@partner.example, "c d"@partner.example', ['@partner.example']],
+  ])('%s', (_, value, expected) => {
+    for (const name of ['To', 'cc']) expect(others(name, value)).toEqual({ from: [], recipients: expected });
+  });
+
+  test('in From only what is no address: two in the place of one are both senders', () => {
+    expect(others('From', '"a b"@partner.example')).toEqual({ from: ['@partner.example'], recipients: [] });
+    expect(others('From', '<taro@customer.example> <aya@partner.example>')).toBeUndefined();
+  });
+
+  test.each([
+    'Taro <taro@customer.example>, "Aya, Inc. (x@y.example)" <aya@customer.example>',
+    'Team: taro@customer.example, aya@customer.example;',
+    'undisclosed-recipients:;',
+    'taro@customer.example (aya@partner.example)',
+    'taro@[192.0.2.1]',
+    '"" <>',
+    '@, @@',
+  ])('nobody: %s', (value) => expect(others('To', value)).toBeUndefined());
+
+  test('those beyond the thousandth, as many as an item has room for beside them', () => {
+    const many = (count: number) => Array.from({ length: count }, (_, n) => `p${n}@many.example`).join(', ');
+    expect(others('To', many(1000))).toBeUndefined();
+    expect(others('To', many(1002))?.recipients).toEqual(['p1000@many.example', 'p1001@many.example']);
+    const huge = others('To', many(9000))?.recipients ?? [];
+    expect(Buffer.byteLength(huge.join(''))).toBeLessThanOrEqual(100 * 1024);
+    expect(Buffer.byteLength(huge.join(''))).toBeGreaterThan(99 * 1024);
   });
 });
 

@@ -4,7 +4,7 @@ import { NO_POLICY } from '../../../core/sharing/mail-policy.ts';
 import { type Preview, previewChange } from '../../../core/sharing/preview-store.ts';
 import type { Sharing } from '../../../core/sharing/sharing.ts';
 import { readTick, setTick } from '../../../core/sharing/tick-store.ts';
-import { Table } from '../../../core/table/client.ts';
+import { type Query, Table } from '../../../core/table/client.ts';
 import {
   activityKey,
   auditPartition,
@@ -137,6 +137,25 @@ describe('who else might see a mail', () => {
     expect(found).toMatchObject({ ...jun, profile: { id: 'standard' }, organisation: { id: world.tenant } });
   });
 
+  test('of however many all are found, once each; and of so many no more are read than are asked for', async () => {
+    const member = (n: number) => ({ id: `x${n}`, name: '', email: '', profile: 'standard', status: 'active', confirmed: true });
+    await table.putMany(Array.from({ length: 2500 }, (_, n) => ({ ...memberKey(world.tenant, `x${n}`), ...member(n) })));
+    const { colleagues, more } = await readColleagues(table, viewer);
+    expect([new Set(colleagues.map((one) => one.member)).size, colleagues.length, more]).toEqual([2500, 2500, false]);
+    const page = table.page.bind(table);
+    let read = 0;
+    table.page = async <T extends object>(query: Query) => {
+      const found = await page<T>(query);
+      read += found.items.length;
+      return found;
+    };
+    const some = await readColleagues(table, viewer, 1500);
+    expect([read, some.more]).toEqual([1501, true]);
+    // The viewer's own item comes first.
+    expect(some.colleagues).toHaveLength(1499);
+    expect((await readColleagues(table, viewer, 2501)).more).toBe(false);
+  });
+
   test('nobody where the tenant is gone', async () => {
     await world.addMember('jun', 'jun@example.com');
     await table.delete(tenantKey(world.tenant));
@@ -181,7 +200,7 @@ describe('the preview of a change', () => {
     await table.put({ ...timelineKey(world.tenant, on, series, copy?.receivedAt ?? START, message), message });
   }
   const preview = (sharing: Sharing, dropboxVisibility?: 'record' | 'sharing'): Promise<Preview> =>
-    previewChange(table, viewer, { sharing, dropboxVisibility });
+    previewChange(table, viewer, { sharing, dropboxVisibility }, NOW);
 
   beforeEach(async () => {
     await world.addMember('jun', 'jun@example.com');
@@ -350,6 +369,21 @@ describe('the preview of a change', () => {
     await table.put({ ...memberKey(world.tenant, 'y'), ...member(0), id: 'y' });
     expect(await preview(EVERYTHING)).toEqual({ becomeVisible: { mails: 1, people: 999 }, becomeHidden: NONE, complete: false });
     expect((await readColleagues(table, viewer)).colleagues).toHaveLength(1000);
+  });
+
+  test('R-40: dropbox mail older than what is kept of it may be missing, and the answer says so', async () => {
+    await filed([await record('contacts')]);
+    const day = (n: number) => new Date(NOW.getTime() - n * 86_400_000).toISOString();
+    for (const [since, complete] of [
+      [day(89), true],
+      [day(90), false],
+      [day(400), false],
+    ] as const) {
+      await set({ createdAt: since });
+      expect(await preview({ type: 'private' }, 'sharing')).toMatchObject({ becomeHidden: { mails: 1 }, complete });
+      // Where it goes with the record before and after, it is not looked at.
+      expect((await preview(EVERYTHING, 'record')).complete).toBe(true);
+    }
   });
 
   test('more dropbox mail than is looked at is told, too', async () => {
