@@ -19,11 +19,9 @@ import { readSharing, sharingChange } from './own-sharing.ts';
 
 /** The viewer's mail settings as they see them: what they chose, what there is to choose from, what policy makes of it. */
 export async function readOwnSettings(table: Table, viewer: Viewer, now: Date) {
-  const [{ accounts, settings }, from, member] = await Promise.all([
-    readMailboxes(table, viewer),
-    listFromAddresses(table, viewer),
-    table.get<Member>(memberKey(viewer.tenant, viewer.member)),
-  ]);
+  // Their version first: what is read after it may be newer than it says, which a save notices, and never older, which it would not.
+  const { accounts, settings } = await readMailboxes(table, viewer);
+  const [from, member] = await Promise.all([listFromAddresses(table, viewer), table.get<Member>(memberKey(viewer.tenant, viewer.member))]);
   const lock = lockOf(member, now);
   const { mailPolicy } = viewer.organisation;
   const policy = mailPolicy ?? NO_POLICY;

@@ -1,4 +1,5 @@
 import type * as z from 'zod';
+import { readMailSettings, settingsChange } from '../account/mail-settings-store.ts';
 import { unlockedAt } from '../addon-user/lock.ts';
 import { requireUnlocked } from '../addon-user/lock-guard-store.ts';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
@@ -101,7 +102,8 @@ export async function regenerate(store: DropboxStore, viewer: Viewer, now: Date)
 
 /**
  * Changes how the viewer's own dropbox files (BCC-18). The search pattern needs permission on leads and on contacts
- * (BCC-17); who sees its mail is one of the mail settings, and locked with them (LCK-1). Throws `no-module-permission`, `stale`,
+ * (BCC-17); who sees its mail is one of the mail settings: locked with them (LCK-1), and counted in their version, so that whoever saves
+ * those as they were before is told. Throws `no-module-permission`, `stale`,
  * `changed-meanwhile`, `locked`.
  */
 export async function patchDropbox(
@@ -133,7 +135,7 @@ export async function patchDropbox(
     },
     { action: 'dropbox.change', ...changeOf(before, patch) },
     now,
-    setsVisibility ? [visibilityChange(viewer, after.visibility, now)] : [],
+    setsVisibility ? await visibilityChange(store.table, viewer, after.visibility, now) : [],
   );
   const dropbox = await changing.catch(async (error) => {
     if (setsVisibility) await requireUnlocked(store.table, viewer, now);
@@ -142,10 +144,13 @@ export async function patchDropbox(
   return { ...own, dropbox, visibility: after.visibility };
 }
 
-function visibilityChange({ tenant, member }: Viewer, visibility: Visibility, now: Date): Write {
+async function visibilityChange(table: Table, { tenant, member }: Viewer, visibility: Visibility, now: Date): Promise<Write[]> {
   const { condition, names, values } = unlockedAt(now);
   const update = 'SET dropboxVisibility = :visibility';
-  return { update: memberKey(tenant, member), with: { update, condition, names, values: { ...values, ':visibility': visibility } } };
+  return [
+    { update: memberKey(tenant, member), with: { update, condition, names, values: { ...values, ':visibility': visibility } } },
+    settingsChange(tenant, member, await readMailSettings(table, tenant, member), {}),
+  ];
 }
 
 export const mayEditPattern = (viewer: Viewer) => may(viewer, 'leads', 'view') && may(viewer, 'contacts', 'view');

@@ -1,3 +1,4 @@
+import { readOwnSettings, saveSettings } from '../../core/account/save-settings-store.ts';
 import { listActivity, putActivity } from '../../core/dropbox/activity-store.ts';
 import { type DropboxStore, findDropbox, ownDropbox, patchDropbox, regenerate } from '../../core/dropbox/dropbox-store.ts';
 import { addSender, removeSender, sendCodeAgain, verifySender } from '../../core/dropbox/sender-store.ts';
@@ -19,7 +20,7 @@ import { checkToken, createToken, listTokens, newToken, revokeToken } from '../.
 import type { Viewer } from '../../core/member/viewer.ts';
 import { matchAddress } from '../../core/record/address-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { memberPartition } from '../../core/table/keys.ts';
+import { type Key, memberPartition } from '../../core/table/keys.ts';
 import type { Vault } from '../../core/tenant/data-key-store.ts';
 import { tenantPatch } from '../../core/tenant/tenant.ts';
 import { patchTenant, readSettings, readViewer } from '../../core/tenant/tenant-store.ts';
@@ -73,6 +74,36 @@ describe('the dropbox', () => {
     await patchDropbox(store, viewer, { createIn: 'contacts' }, NOW, dropbox.version);
     await expect(patchDropbox(store, viewer, { createIn: 'leads' }, NOW, dropbox.version)).rejects.toMatchObject({ status: 412 });
     expect((await ownDropbox(store, viewer, NOW)).dropbox.createIn).toBe('contacts');
+  });
+
+  test('R-40: who sees dropbox mail is one of the mail settings: whoever saves those as they were before is told, and nothing is undone', async () => {
+    const { viewer, store } = await world();
+    const { version, ...before } = await readOwnSettings(table, viewer, NOW);
+    const asRead = { ...before, dropboxVisibility: 'record', sharing: { type: 'private' } } as const;
+    await patchDropbox(store, viewer, { visibility: 'sharing' }, NOW);
+    const saving = saveSettings(table, viewer, asRead, NOW, version);
+    await expect(saving).rejects.toMatchObject({ status: 412 });
+    const after = await readOwnSettings(table, viewer, NOW);
+    expect(after).toMatchObject({ dropboxVisibility: 'sharing', configured: false });
+    await patchDropbox(store, viewer, { createIn: 'contacts' }, NOW);
+    await saveSettings(table, viewer, asRead, NOW, after.version);
+    expect(await readOwnSettings(table, viewer, NOW)).toMatchObject({ dropboxVisibility: 'record', configured: true });
+  });
+
+  test('POP-21: settings that are saved while they are read are never told as older than their version says', async () => {
+    const { viewer } = await world();
+    const { version: _, ...before } = await readOwnSettings(table, viewer, NOW);
+    const get = table.get.bind(table);
+    let first = true;
+    table.get = async <T extends object>(key: Key, options?: object) => {
+      if (first && key.sk === 'SETTINGS') {
+        first = false;
+        await saveSettings(table, viewer, { ...before, sharing: { type: 'custom' } }, NOW);
+      }
+      return get<T>(key, options);
+    };
+    const { version, sharing } = await readOwnSettings(table, viewer, NOW).finally(() => Object.assign(table, { get }));
+    expect({ version, sharing }).toEqual({ version: 1, sharing: { type: 'custom' } });
   });
 
   test('BCC-17: without permission on leads, or on contacts, the pattern cannot be changed; visibility can', async () => {
