@@ -17,7 +17,7 @@ export function counterpartsOf(
 
 /** Sets of more addresses are too many different ones to keep apart: such mails stand in one series and are looked at one by one. */
 const MAX_GROUP_ADDRESSES = 2;
-export const MIXED = 'mixed';
+const MIXED = 'mixed';
 
 /** Of more addresses than this an entry of a list does not name the other side: whoever must know looks into the copy. */
 const MAX_NAMED = 50;
@@ -30,13 +30,28 @@ export function seriesOf({ member, channel, counterparts }: Pick<Copy, 'member' 
   return channel === 'dropbox' ? { owner: member, channel } : { owner: member, channel, group: groupOf(counterparts ?? []) };
 }
 
+/** What a line of a conversation has room for, that it costs one write unit: about twenty addresses. */
+const [MAX_LINE_ADDRESSES, MAX_LINE_BYTES] = [30, 600];
+
+/**
+ * The same in a conversation, where a series costs nothing beside its lines: there mail to more has one of its own, too, as long as a
+ * line can name its other side.
+ */
+export function threadSeriesOf(copy: Pick<Copy, 'member' | 'channel' | 'counterparts'>): Series {
+  const { member: owner, channel, counterparts = [] } = copy;
+  const fits = counterparts.length <= MAX_LINE_ADDRESSES && Buffer.byteLength(counterparts.join('')) <= MAX_LINE_BYTES;
+  return channel === 'mailbox' && fits ? { owner, channel, group: nameOf(counterparts) } : seriesOf(copy);
+}
+
 /** 96 bits: who could make an address of the same group would have an excluded customer's mail judged by it. */
-const groupOf = (addresses: string[]) => (addresses.length > MAX_GROUP_ADDRESSES ? MIXED : sha256(...addresses, '').slice(0, 24));
+const nameOf = (addresses: string[]) => sha256(...addresses, '').slice(0, 24);
+const groupOf = (addresses: string[]) => (addresses.length > MAX_GROUP_ADDRESSES ? MIXED : nameOf(addresses));
+
+/** Do all mails of the series have the same other side? */
+export const isOneSide = (series: Series) => series.channel === 'mailbox' && series.group !== MIXED;
 
 /** What an entry names of the other side, because its series does not tell. The recipients it shows do not either: they are cut. */
 export function namedInEntry(copy: Copy): string[] | undefined {
   const { counterparts = [] } = copy;
-  const series = seriesOf(copy);
-  const isTold = series.channel === 'mailbox' && series.group !== MIXED;
-  return isTold || counterparts.length > MAX_NAMED ? undefined : counterparts;
+  return isOneSide(seriesOf(copy)) || counterparts.length > MAX_NAMED ? undefined : counterparts;
 }

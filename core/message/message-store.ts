@@ -12,7 +12,7 @@ import {
   type Series,
   timelineKey,
 } from '../table/keys.ts';
-import { MIXED } from './counterpart.ts';
+import { isOneSide } from './counterpart.ts';
 import type { Copy, Message, OwnMailEntry, TimelineEntry } from './message.ts';
 
 /** A record, and the address it was found by. */
@@ -23,7 +23,7 @@ type Tie = { record: string; module: string; address: string; holders?: Readonly
  * looked up, so that the next mail need not.
  */
 export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, series: Series, counterparts: string[]): Promise<void> {
-  await table.put({ ...holderKey(tenant, tie.record, series), ...series, ...(isOneGroup(series) ? { counterparts } : {}) });
+  await table.put({ ...holderKey(tenant, tie.record, series), ...series, ...(isOneSide(series) ? { counterparts } : {}) });
   if (tie.holders && tie.holders.size >= MAX_NOTED_HOLDERS) return;
   await table.update(recordAddressKey(tenant, tie.address, tie.module, tie.record), {
     update: 'ADD holders :mark',
@@ -34,8 +34,6 @@ export async function noteHolder(table: Table, tenant: TenantId, tie: Tie, serie
 
 /** How a series is named beside an address. */
 export const holderMark = (series: Series) => (series.channel === 'mailbox' ? `${series.owner}#${series.group}` : series.owner);
-
-const isOneGroup = (series: Series) => series.channel === 'mailbox' && series.group !== MIXED;
 
 /** Lists a mail among those of its owner's mailboxes. */
 export async function putOwnMail(table: Table, tenant: TenantId, entry: OwnMailEntry): Promise<void> {

@@ -4,8 +4,8 @@ import { mayRead } from '../record/access.ts';
 import { matchAddress } from '../record/address-store.ts';
 import { canSee, type OwnerSettings } from '../sharing/can-see.ts';
 import type { Table } from '../table/client.ts';
-import { backupStandingKey, behindLines, copyKey, isWithin, seriesOfLine, threadKey, threadPartition, tickKey } from '../table/keys.ts';
-import { MIXED, seriesOf } from './counterpart.ts';
+import { backupStandingKey, behindLines, copyKey, type Key, seriesOfLine, threadKey, threadPartition, tickKey } from '../table/keys.ts';
+import { isOneSide, seriesOf, threadSeriesOf } from './counterpart.ts';
 import type { Copy } from './message.ts';
 import { readMessage } from './message-store.ts';
 import { OWN, ownerSettings } from './timeline-store.ts';
@@ -17,7 +17,7 @@ type Line = Pick<Copy, 'message' | 'member' | 'channel'> & {
 };
 /** Of a message that was filed before each copy had its own line. */
 type OldLine = { message: string; member?: undefined };
-type Read = (Line | OldLine) & { sk: string };
+type Placed = Line & { sk: string };
 
 /** Lines of one read: few, for an end of them in what is hidden is where the next one leaps over the rest; then ever more. */
 const FIRST_READ = 25;
@@ -25,35 +25,43 @@ const MOST_READ = 400;
 
 /** Lists a copy in the thread of its message, before it is there: one write unit. */
 export async function joinThread(table: Table, tenant: TenantId, thread: string, copy: Required<Line>): Promise<void> {
-  const { message, member, channel } = copy;
-  const series = seriesOf(copy);
-  const isOneGroup = series.channel === 'mailbox' && series.group !== MIXED;
-  const line: Line = { message, member, channel, counterparts: isOneGroup ? copy.counterparts : undefined };
+  const { message, member, channel, counterparts } = copy;
+  const series = threadSeriesOf(copy);
+  const line: Line = { message, member, channel, counterparts: isOneSide(series) ? counterparts : undefined };
   await table.put({ ...threadKey(tenant, thread, series, message), ...line });
+}
+
+/** Where a copy's line may stand: mail to several stood with all of its owner's mail to several before it had series of its own. */
+export function linesOf(tenant: TenantId, thread: string, copy: Pick<Copy, 'message' | 'member' | 'channel' | 'counterparts'>): Key[] {
+  const keys = [threadSeriesOf(copy), seriesOf(copy)].map((series) => threadKey(tenant, thread, series, copy.message));
+  return [...new Map(keys.map((key) => [key.sk, key])).values()];
 }
 
 /**
  * The copies of a thread that might be open to the viewer; whether each is, the caller decides. Lines are read a few at a time: when a
  * read ends within an owner who shares nothing with the viewer, or within a series that nothing shares, the next one begins behind it. So
- * a thousand hidden mails of a series cost one read of some lines, as one does (R-42).
+ * a thousand hidden mails of a series cost one read of some lines, as one does (R-42). Of a thread of several reads no copy is read of
+ * which its line tells that it is hidden.
  */
 export async function readThreadCopies(table: Table, viewer: Viewer, thread: string): Promise<Copy[]> {
   const owners = new Owners(table, viewer);
-  let open: (Line & { sk: string })[] = [];
+  const sides = new OtherSides(table, viewer, owners);
+  const open: Line[] = [];
   const old: OldLine[] = [];
   let after: string | undefined;
   let more = true;
   for (let limit = FIRST_READ; more; ) {
-    const page = await table.page<Read>({ pk: threadPartition(viewer.tenant, thread), after, limit });
-    const lines = page.items.filter((line): line is Line & { sk: string } => line.member !== undefined);
-    await owners.know(lines);
-    open.push(...lines.filter((line) => owners.mightShow(line)));
+    const page = await table.page<(Line | OldLine) & { sk: string }>({ pk: threadPartition(viewer.tenant, thread), after, limit });
+    const lines = page.items.filter((line): line is Placed => line.member !== undefined);
     old.push(...page.items.filter((line): line is OldLine & { sk: string } => line.member === undefined));
-    const last = page.items.at(-1);
-    const behind = page.more && last?.member !== undefined ? await endOfHidden(table, viewer, owners, last) : undefined;
-    if (behind) open = open.filter(({ sk }) => !isWithin(behind, sk));
+    await owners.know(lines);
+    const possible = lines.filter((line) => owners.mightShow(line));
+    const isShort = !page.more && after === undefined;
+    const shown = isShort ? possible : await sides.withoutHidden(possible);
+    open.push(...shown);
+    const behind = endOfHidden(page.items, shown, owners);
     limit = behind ? FIRST_READ : Math.min(2 * limit, MOST_READ);
-    after = behind ?? last?.sk;
+    after = behind ?? page.items.at(-1)?.sk;
     more = page.more;
   }
   const keys = open.map(({ message, member, channel }) => copyKey(viewer.tenant, message, member, channel));
@@ -66,26 +74,83 @@ export async function readThreadCopies(table: Table, viewer: Viewer, thread: str
   );
 }
 
-/** Where the lines go on behind what is hidden from the viewer, if this one is. */
-async function endOfHidden(table: Table, viewer: Viewer, owners: Owners, line: Line & { sk: string }): Promise<string | undefined> {
-  if (owners.isClosed(line.member)) return behindLines(line.member);
-  const isHidden = !owners.mightShow(line) || (await isOnNoOpenRecord(table, viewer, owners, line));
-  return isHidden ? behindLines(seriesOfLine(line.sk)) : undefined;
+/** Where the lines go on behind what is hidden, when a read ended within: in an owner, or in a series of which it has more than one line. */
+function endOfHidden(lines: ((Line | OldLine) & { sk: string })[], shown: Line[], owners: Owners): string | undefined {
+  const [last, before] = [lines.at(-1), lines.at(-2)];
+  if (last?.member === undefined || shown.includes(last)) return undefined;
+  if (owners.isClosed(last.member)) return behindLines(last.member);
+  const series = seriesOfLine(last.sk);
+  return before && seriesOfLine(before.sk) === series ? behindLines(series) : undefined;
 }
 
+/** Addresses that are looked up for one thread; mail with others is decided by its copies. Ordinary threads have a dozen. */
+const MOST_ADDRESSES = 100;
+
 /**
- * Whether no mail with this other side is on a record that the viewer may read and whose owner shares it: mail is on the records that have
- * one of its addresses (ASC-1, R-9).
+ * On which records the viewer may read the mail of a thread can be: it is on those that have an address of its other side (ASC-1, R-9). Each
+ * address is looked up once, however many mails have it.
  */
-async function isOnNoOpenRecord(table: Table, viewer: Viewer, owners: Owners, line: Line): Promise<boolean> {
-  if (line.member === viewer.member || !line.counterparts) return false;
-  const matches = await Promise.all(line.counterparts.map((address) => matchAddress(table, viewer.tenant, address, { consistent: true })));
-  const readable = matches.flatMap(({ records }) => records.filter((link) => mayRead(viewer, link)));
-  if (readable.length === 0) return true;
-  if (owners.mightShow(line, { ticked: false })) return false;
-  const ticks = await table.getMany(readable.map(({ record }) => tickKey(viewer.tenant, record, line.member)));
-  return ticks.every((tick) => tick === undefined);
+class OtherSides {
+  private readonly records = new Map<string, string[]>();
+  private readonly ticks = new Map<string, boolean>();
+  private readonly table: Table;
+  private readonly viewer: Viewer;
+  private readonly owners: Owners;
+
+  constructor(table: Table, viewer: Viewer, owners: Owners) {
+    this.table = table;
+    this.viewer = viewer;
+    this.owners = owners;
+  }
+
+  /** Those of the lines that are not known to be on no record which the viewer may read, and whose owner shares it with them. */
+  async withoutHidden(lines: Placed[]): Promise<Placed[]> {
+    const asked = lines.filter(({ member, counterparts }) => member !== this.viewer.member && counterparts !== undefined);
+    await this.lookUp(asked.flatMap(({ counterparts = [] }) => counterparts));
+    await this.readTicks(asked.filter((line) => this.needsTick(line)));
+    const hidden = new Set(asked.filter((line) => this.isHidden(line)));
+    return lines.filter((line) => !hidden.has(line));
+  }
+
+  private isHidden(line: Line): boolean {
+    const records = this.recordsOf(line);
+    if (records === undefined) return false;
+    if (!this.needsTick(line)) return records.length === 0;
+    return !records.some((record) => this.ticks.get(nameOf(tickKey(this.viewer.tenant, record, line.member))));
+  }
+
+  private needsTick = (line: Line) => !this.owners.mightShow(line, { ticked: false });
+
+  /** Undefined when not all of its addresses were looked up. */
+  private recordsOf({ counterparts = [] }: Line): string[] | undefined {
+    const found = counterparts.map((address) => this.records.get(address));
+    return found.includes(undefined) ? undefined : [...new Set(found.flatMap((records) => records ?? []))];
+  }
+
+  private async lookUp(addresses: string[]): Promise<void> {
+    const unknown = [...new Set(addresses)].filter((address) => !this.records.has(address)).slice(0, MOST_ADDRESSES - this.records.size);
+    const matches = await Promise.all(
+      unknown.map((address) => matchAddress(this.table, this.viewer.tenant, address, { consistent: true })),
+    );
+    for (const { address, records } of matches) {
+      const readable = records.filter((link) => mayRead(this.viewer, link));
+      this.records.set(
+        address,
+        readable.map(({ record }) => record),
+      );
+    }
+  }
+
+  private async readTicks(lines: Line[]): Promise<void> {
+    const { tenant } = this.viewer;
+    const keys = lines.flatMap((line) => (this.recordsOf(line) ?? []).map((record) => tickKey(tenant, record, line.member)));
+    const unknown = keys.filter((key) => !this.ticks.has(nameOf(key)));
+    const found = unknown.length > 0 ? await this.table.getMany(unknown, { only: [] }) : [];
+    for (const [i, key] of unknown.entries()) this.ticks.set(nameOf(key), found[i] !== undefined);
+  }
 }
+
+const nameOf = ({ pk, sk }: Key) => `${pk} ${sk}`;
 
 /** The owners of a thread's mail as far as it was read: what they share now, and whether a backup may show it whatever they share. */
 class Owners {

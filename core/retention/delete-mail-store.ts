@@ -3,8 +3,9 @@ import { MAX_MATCHED_ADDRESSES } from '../limits.ts';
 import { seriesOf } from '../message/counterpart.ts';
 import { shownRecords } from '../message/file-mail.ts';
 import type { Copy, Message, OwnMailEntry } from '../message/message.ts';
+import { linesOf } from '../message/thread-store.ts';
 import { type Expression, type Table, TransactionRefused, type Write } from '../table/client.ts';
-import { type Channel, copyKey, findableKey, type Key, messageKey, ownMailKey, remainsKey, threadKey, timelineKey } from '../table/keys.ts';
+import { type Channel, copyKey, findableKey, type Key, messageKey, ownMailKey, remainsKey, timelineKey } from '../table/keys.ts';
 import { counted, type Deletion, Held, HOLDING, nothingHolds, Over, type Remains } from './deletion.ts';
 
 /** A mail of the member's, by one of the two ways it came. */
@@ -89,7 +90,7 @@ function writesOf(tenant: TenantId, member: string, { ref, copy, row, meta }: Fo
     copy ? { delete: key, ...asRead(copy) } : { check: key, condition: 'attribute_not_exists(pk)' },
     ...(row ? [{ delete: ownMailKey(tenant, member, receivedAt, message), condition: 'attribute_exists(pk)' }] : []),
     ...records.map(({ id }) => ({ delete: timelineKey(tenant, id, series, receivedAt, message) })),
-    ...(meta ? [{ delete: threadKey(tenant, meta.thread, series, message) }] : []),
+    ...(meta ? linesOf(tenant, meta.thread, { message, member, channel, counterparts }).map((line) => ({ delete: line })) : []),
     ...findable.map((one) => ({ delete: one })),
     ...remaining(tenant, member, { ref, meta }, { records, counterparts, turn: copy?.turn ?? 0 }, now),
   ];

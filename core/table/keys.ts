@@ -240,9 +240,8 @@ export const threadKey = (t: TenantId, thread: string, series: Series, message: 
 });
 /** The line of a message that was filed before each copy had its own. */
 export const oldThreadKey = (t: TenantId, thread: string, message: string): Key => ({ pk: threadPartition(t, thread), sk: message });
-/** Behind all lines of a thread that begin so: an owner, or a series of theirs; and whether a line is one of them. */
+/** Behind all lines of a thread that begin so: an owner, or a series of theirs. */
 export const behindLines = (prefix: string) => `${prefix}#~`;
-export const isWithin = (behind: string, sk: string) => sk.startsWith(behind.slice(0, -1));
 /** The series of a thread's line. */
 export const seriesOfLine = (sk: string) => sk.slice(0, sk.lastIndexOf('#'));
 

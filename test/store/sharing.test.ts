@@ -9,14 +9,14 @@ import { type Copy, isGathered, type OwnMailEntry, type TimelineEntry } from '..
 import { putCopy, putOwnMail, putTimelineEntry } from '../../core/message/message-store.ts';
 import type { RawField } from '../../core/message/mime-scan.ts';
 import type { ParsedMail } from '../../core/message/parsed-mail.ts';
-import { joinThread } from '../../core/message/thread-store.ts';
+import { joinThread, linesOf } from '../../core/message/thread-store.ts';
 import { listTimeline } from '../../core/message/timeline-store.ts';
 import { listOwnMail, listThread, readVisible, searchOwnMail } from '../../core/message/visible-message-store.ts';
 import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import { previewChange } from '../../core/sharing/preview-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Query, Table } from '../../core/table/client.ts';
-import { type Key, memberKey, ownMailKey, recordKey, threadPartition, tickKey } from '../../core/table/keys.ts';
+import { type Key, memberKey, ownMailKey, recordKey, threadKey, threadPartition, tickKey } from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -256,10 +256,12 @@ describe('one mail, its thread and its records', () => {
 
 describe('R-42: what is hidden of a thread costs no reads that would tell of it', () => {
   /** Mails of one conversation, as filing leaves them. */
-  async function converse(world: World, thread: string, of: { owner: string; other: string; record: string; mails: number }) {
-    const { owner, other, record, mails } = of;
+  type Talk = { owner: string; other?: string; to?: (n: number) => string[]; record: string; mails: number };
+  async function converse(world: World, thread: string, of: Talk) {
+    const { owner, other = TARO.address, to = () => [other], record, mails } = of;
     for (let n = 0; n < mails; n++) {
       const message = sha256(thread, owner, other, String(n)).slice(0, 40);
+      const counterparts = to(n).sort();
       const receivedAt = nextMinute();
       const copy: Copy = {
         message,
@@ -269,9 +271,9 @@ describe('R-42: what is hidden of a thread costs no reads that would tell of it'
         receivedAt,
         delivery: message,
         records: [{ module: 'contacts', id: record }],
-        counterparts: [other],
+        counterparts,
       };
-      await joinThread(table, world.tenant, thread, { message, member: owner, channel: 'mailbox', counterparts: [other] });
+      await joinThread(table, world.tenant, thread, { message, member: owner, channel: 'mailbox', counterparts });
       await putCopy(table, world.tenant, copy);
       const row = { message, owner, receivedAt, subject: `${n}`, from: other, to: [], snippet: '', attachments: 0 };
       const entry: TimelineEntry = { ...row, direction: 'received' };
@@ -281,8 +283,8 @@ describe('R-42: what is hidden of a thread costs no reads that would tell of it'
   }
   /** How much is read for the thread, and what is shown of it. */
   async function readsOf(viewer: Viewer, thread: string) {
-    const [page, getMany] = [table.page.bind(table), table.getMany.bind(table)];
-    let reads = 0;
+    const [page, getMany, all] = [table.page.bind(table), table.getMany.bind(table), table.all.bind(table)];
+    let [reads, copies] = [0, 0];
     table.page = async <T extends object>(query: Query) => {
       const found = await page<T>(query);
       reads += 1 + found.items.length;
@@ -290,16 +292,25 @@ describe('R-42: what is hidden of a thread costs no reads that would tell of it'
     };
     table.getMany = async <T extends object>(keys: Key[], options?: object) => {
       reads += keys.length;
+      copies += keys.filter(({ sk }) => sk.startsWith('B#')).length;
       return getMany<T>(keys, options);
     };
+    table.all = async <T extends object>(query: Query) => {
+      const found = await all<T>(query);
+      reads += 1 + found.length;
+      return found;
+    };
     try {
-      return { shown: (await listThread(table, viewer, thread, 500)).length, reads };
+      return { shown: (await listThread(table, viewer, thread, 500)).length, reads, copies };
     } finally {
-      Object.assign(table, { page, getMany });
+      Object.assign(table, { page, getMany, all });
     }
   }
 
+  const PARTIES = [TARO.address, 'b@other.example', 'c@other.example', 'd@other.example'];
   test.each<[string, Sharing, string]>([
+    ['to several on a record that is not ticked', { type: 'custom' }, 'several'],
+    ['to several of whom one is excluded', { type: 'public', excludedDomains: ['other.example'] }, 'several'],
     ['of an owner who shares nothing', { type: 'private' }, 'contact'],
     ['of an owner who shares with administrators', { type: 'admin' }, 'contact'],
     ['of an excluded customer', { type: 'public', excludedDomains: ['customer.example'] }, 'contact'],
@@ -310,7 +321,8 @@ describe('R-42: what is hidden of a thread costs no reads that would tell of it'
     const jun = await world.addMember('jun', 'jun@example.com');
     const contact = await existing(table, world, 'contacts', TARO.address);
     const lead = await existing(table, world, 'leads', 'aya@customer.example');
-    const hidden = on === 'lead' ? { record: lead, other: 'aya@customer.example' } : { record: contact, other: TARO.address };
+    const to = () => (on === 'lead' ? ['aya@customer.example'] : on === 'several' ? [...PARTIES] : [TARO.address]);
+    const hidden = { record: on === 'lead' ? lead : contact, to };
     for (const id of ['a', 'z']) await world.addMember(id, `${id}@example.com`, { sharing: { type: 'public', excludedDomains: [] } });
     await share(world, sharing);
     const reads: number[] = [];
@@ -324,6 +336,63 @@ describe('R-42: what is hidden of a thread costs no reads that would tell of it'
       expect((await readsOf(world.viewer, thread)).shown).toBe(mails + 10);
     }
     expect(reads[1]).toBe(reads[0]);
+  });
+
+  /** Three of a dozen, another three each time. */
+  const someOf = (n: number): string[] => {
+    const [a, b, c] = [n % 11, Math.floor(n / 11) % 10, Math.floor(n / 110) % 9];
+    const rest = Array.from({ length: 11 }, (_, i) => `p${i}@other.example`);
+    return [...rest.splice(a, 1), ...rest.splice(b, 1), ...rest.splice(c, 1)];
+  };
+
+  test.each<[string, (n: number) => string[]]>([
+    ['that are not ticked', (n) => [TARO.address, ...someOf(n)]],
+    ['of which none may be read', someOf],
+  ])('of 150 mails to ever others, on records %s, no copy is read', async (_, to) => {
+    const { world, contact, jun } = await sharingWorld();
+    for (const id of ['a', 'z']) await world.addMember(id, `${id}@example.com`, { sharing: { type: 'public', excludedDomains: [] } });
+    await share(world, { type: 'custom' });
+    const thread = sha256(world.tenant, 'ever others').slice(0, 40);
+    for (const owner of ['a', 'z']) await converse(world, thread, { owner, record: contact, mails: 5 });
+    await converse(world, thread, { owner: 'mika', to, record: contact, mails: 150 });
+    expect(await readsOf(jun, thread)).toMatchObject({ shown: 10, copies: 10 });
+    await table.put({ ...tickKey(world.tenant, contact, 'mika'), owner: 'mika' });
+    if (to(0).includes(TARO.address)) expect(await readsOf(jun, thread)).toMatchObject({ shown: 160, copies: 160 });
+  });
+
+  test('mail with more addresses than are looked up, or than a line can name, is decided by its copies', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'custom' });
+    const many = (n: number, of: number) => [TARO.address, ...Array.from({ length: of }, (_, i) => `p${n}-${i}@other.example`)];
+    for (const of of [3, 60]) {
+      const thread = sha256(world.tenant, String(of)).slice(0, 40);
+      await converse(world, thread, { owner: 'mika', to: (n) => many(n, of), record: contact, mails: 60 });
+      expect((await readsOf(jun, thread)).shown).toBe(0);
+      await table.put({ ...tickKey(world.tenant, contact, 'mika'), owner: 'mika' });
+      expect((await readsOf(jun, thread)).shown).toBe(60);
+      await table.delete(tickKey(world.tenant, contact, 'mika'));
+    }
+  });
+
+  test('a line that stands where mail to several stood before it had series of its own is read, and goes with its copy', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'public', excludedDomains: [] });
+    const thread = sha256(world.tenant, 'mixed').slice(0, 40);
+    await converse(world, thread, { owner: 'mika', to: () => [...PARTIES], record: contact, mails: 30 });
+    const pk = threadPartition(world.tenant, thread);
+    const lines = await table.all<{ sk: string; message: string; member: string }>({ pk });
+    for (const [n, { sk, message, member }] of lines.entries()) {
+      const mixed = threadKey(world.tenant, thread, { owner: 'mika', channel: 'mailbox', group: 'mixed' }, message);
+      if (n % 2 === 0) await table.put({ ...mixed, message, member, channel: 'mailbox' });
+      if (n % 4 === 0) await table.delete({ pk, sk });
+      expect(linesOf(world.tenant, thread, { message, member, channel: 'mailbox', counterparts: [...PARTIES].sort() })).toEqual([
+        { pk, sk },
+        mixed,
+      ]);
+    }
+    expect((await readsOf(jun, thread)).shown).toBe(30);
+    await share(world, { type: 'private' });
+    expect((await readsOf(jun, thread)).shown).toBe(0);
   });
 
   test('a long thread that may be seen is read to its end, whoever else is in it', async () => {
