@@ -24,6 +24,9 @@ export const TRIALS_PER_HOUR = 20;
 /** Times a member may set servers or passwords of their accounts in an hour: each is tried at once, so it is a guess like a test. */
 export const CREDENTIALS_PER_HOUR = 60;
 
+/** Times a member may make or remove hosted mailboxes in an hour: each leaves an address behind that nobody is ever given again. */
+export const HOSTED_CHANGES_PER_HOUR = 40;
+
 /** Searches for the servers of an address a member may have done in an hour: each asks the name servers of a stranger's domain. */
 export const DISCOVERIES_PER_HOUR = 60;
 

@@ -118,6 +118,7 @@ export type FailureCode =
   | 'login-delay'
   | 'server-temporary'
   | 'server-refused'
+  | 'no-unique-ids'
   | 'unreachable'
   | 'certificate-refused'
   | 'tls-not-offered'

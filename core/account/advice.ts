@@ -151,6 +151,16 @@ const BASE: Record<FailureCode, Advice> = {
       ja: 'サーバーの応答内容を確認してください。解決しない場合は、メールサービスまたはメールサーバーの管理者に確認してください。',
     },
   },
+  'no-unique-ids': {
+    what: {
+      en: 'The mail server gives no unique ids (UIDL), without which new mail cannot be told from mail that was read before.',
+      ja: 'メールサーバーが固有 ID(UIDL)を返さないため、新しいメールと読み込み済みのメールを区別できません。',
+    },
+    todo: {
+      en: 'This mailbox cannot be read here as it is. Ask the provider or the administrator of the mail server to allow UIDL, or create a hosted mailbox here and have the mail forwarded to it.',
+      ja: 'このままでは、このメールボックスを読み込めません。UIDL を有効にするよう、メールサービスまたはメールサーバーの管理者に依頼してください。または、ホスト型メールボックスを作成し、そこへメールを転送してください。',
+    },
+  },
   // The same for a name that does not exist, a port that is closed or filtered, and an address that may not be connected to.
   unreachable: {
     what: { en: 'The server could not be reached.', ja: 'サーバーに接続できませんでした。' },

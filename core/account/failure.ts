@@ -20,6 +20,7 @@ const EFFECT: Record<FailureCode, Effect> = {
   'web-login-required': 'connection',
   'limit-exceeded': 'connection',
   'server-refused': 'connection',
+  'no-unique-ids': 'connection',
   unreachable: 'connection',
   'certificate-refused': 'connection',
   'tls-not-offered': 'connection',
@@ -56,6 +57,7 @@ function codeOf({ trouble, step, code = '', server = '' }: Trouble, workedBefore
   const said = SAYINGS.find(({ text }) => text.test(server));
   if (said) return said.means;
   const byCode = CODES.find(({ is }) => is.test(code));
+  if (step === 'ids' && (!byCode || byCode.means === 'server-refused')) return 'no-unique-ids';
   if (byCode) return byCode.means;
   if (NO_SUCH_USER.test(server) && workedBefore) return 'mailbox-unavailable';
   return step === 'login' ? 'wrong-password' : 'server-refused';

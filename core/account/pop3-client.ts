@@ -61,7 +61,7 @@ export async function openPop3(options: Pop3Options): Promise<Pop3Connection> {
 function sessionOn(wire: Wire, capabilities: ReadonlyMap<string, string>, told: NonNullable<Pop3Options['onStep']>): Pop3Connection {
   let sizes = new Map<number, number>();
   const ask = async (line: string, step: Pop3Step) => (await wire.ask(line, step)).text;
-  const list = async (line: string) => linesOf((await wire.ask(line, 'mailbox', { max: MAX_POP3_LISTING_BYTES })).body);
+  const list = async (line: string, step: Pop3Step) => linesOf((await wire.ask(line, step, { max: MAX_POP3_LISTING_BYTES })).body);
   return {
     capabilities,
     get window() {
@@ -75,14 +75,14 @@ function sessionOn(wire: Wire, capabilities: ReadonlyMap<string, string>, told: 
       return maildrop;
     },
     async list() {
-      sizes = entriesOf(await list('LIST'), /^(\d{1,9}) +(\d{1,15})\b/, Number) ?? fail();
+      sizes = entriesOf(await list('LIST', 'mailbox'), /^(\d{1,9}) +(\d{1,15})\b/, Number) ?? fail();
       return new Map(sizes);
     },
     async uidl() {
-      return entriesOf(await list('UIDL'), UNIQUE_ID, String) ?? fail();
+      return entriesOf(await list('UIDL', 'ids'), UNIQUE_ID, String) ?? fail();
     },
     async uidlOf(number) {
-      const found = UNIQUE_ID.exec((await ask(`UIDL ${whole(number)}`, 'mailbox')).replace(/^\+OK +/, ''));
+      const found = UNIQUE_ID.exec((await ask(`UIDL ${whole(number)}`, 'ids')).replace(/^\+OK +/, ''));
       if (Number(found?.[1]) !== number) return fail();
       return found?.[2] as string;
     },

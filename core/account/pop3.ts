@@ -30,7 +30,7 @@ export type Pop3Session = {
 export type Maildrop = { count: number; octets: number };
 
 /** Which step of a session failed: what was about to happen, in order. */
-export type Pop3Step = 'resolve' | 'connect' | 'tls' | 'greeting' | 'capabilities' | 'login' | 'mailbox' | 'mail' | 'quit';
+export type Pop3Step = 'resolve' | 'connect' | 'tls' | 'greeting' | 'capabilities' | 'login' | 'mailbox' | 'ids' | 'mail' | 'quit';
 
 /** Why a session failed, as far as the protocol tells. */
 export type Pop3Trouble =

@@ -104,14 +104,17 @@ async function tryIncoming(server: CheckedServer, given: TrialServer, log: StepL
   const { address, port, name, ca } = server;
   const { userName, password, security } = given;
   const timeouts = timeoutsOf(log, options);
-  const onStep: Pop3Options['onStep'] = (step, { maildrop, capabilities, ...detail }) => {
-    if (step === 'mail' || step === 'quit') return;
+  const onStep: Pop3Options['onStep'] = (step, { capabilities, ...detail }) => {
+    if (step === 'mailbox' || step === 'ids' || step === 'mail' || step === 'quit') return;
     const listed = capabilities && [...capabilities].map(([capability, value]) => `${capability} ${value}`.trim());
-    log.took(step, { ...detail, ...(maildrop ? { mailbox: maildrop } : {}), ...(listed ? { capabilities: listed } : {}) });
+    log.took(step, { ...detail, ...(listed ? { capabilities: listed } : {}) });
   };
   const session = await openPop3({ host: name, address, port, security, login: { userName, password }, timeouts, ca, onStep });
   try {
-    await session.stat();
+    const mailbox = await session.stat();
+    // Without unique ids no poll can read it: whether it has them is to be known before it is saved.
+    await (mailbox.count > 0 ? session.uidlOf(mailbox.count) : session.uidl());
+    log.took('mailbox', { mailbox });
     // Frees the mailbox for its next reader at once. Whether the answer comes does not matter: nothing was marked.
     await session.quit().catch(() => {});
   } finally {

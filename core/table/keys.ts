@@ -108,6 +108,7 @@ export const heldKey = (t: TenantId, member: string, id: string): Key => ({ pk: 
 export const codesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CODES' });
 export const trialsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'TRIALS' });
 export const credentialsKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'CREDENTIALS' });
+export const hostedChangesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'HOSTED' });
 export const discoveriesKey = (t: TenantId, member: string): Key => ({ pk: memberPartition(t, member), sk: 'DISCOVERIES' });
 
 export const mailAccountPrefix = 'X#';

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join as path } from 'node:path';
-import { CREDENTIALS_PER_HOUR, DISCOVERIES_PER_HOUR } from '../../core/limits.ts';
+import { CREDENTIALS_PER_HOUR, DISCOVERIES_PER_HOUR, HOSTED_CHANGES_PER_HOUR } from '../../core/limits.ts';
 import { startHost, type TestHost, until } from '../support/host.ts';
 import { mailAccount } from '../support/matrix-cells.ts';
 import { insideOnly } from '../support/stage.ts';
@@ -167,6 +167,24 @@ test('CREDENTIALS_PER_HOUR servers and passwords are set in an hour, by one memb
   expect((await ken.api('POST', '/v1/mail-accounts', mailAccount(31))).status).toBe(429);
   expect((await ken.api('PATCH', url, { name: 'Renamed' })).status).toBe(200);
   expect((await mika.api('POST', '/v1/mail-accounts', mailAccount(32))).status).toBe(201);
+});
+
+test('HOSTED_CHANGES_PER_HOUR hosted mailboxes are made and removed in an hour, one more of either is 429 with the time to wait', async () => {
+  const rei = await join(host, admin, 'rei@example.com');
+  const make = () => rei.api('POST', '/v1/mail-accounts/hosted', { name: 'Here' });
+  const kept = await make();
+  const answers = [kept];
+  const isOver = () => answers.at(-1)?.status === 429;
+  // An hour may end meanwhile: then they are counted anew, once.
+  while (answers.length <= 2 * HOSTED_CHANGES_PER_HOUR && !isOver()) {
+    answers.push(await make());
+    if (!isOver()) answers.push(await rei.api('DELETE', `/v1/mail-accounts/${answers.at(-1)?.json.id}`));
+  }
+  expect([HOSTED_CHANGES_PER_HOUR, 2 * HOSTED_CHANGES_PER_HOUR]).toContain(answers.filter(({ status }) => status < 300).length);
+  expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(0);
+  for (const refused of [await make(), await rei.api('DELETE', `/v1/mail-accounts/${kept.json.id}`)]) expect(refused.status).toBe(429);
+  expect((await rei.api('GET', `/v1/mail-accounts/${kept.json.id}`)).status).toBe(200);
+  expect((await mika.api('POST', '/v1/mail-accounts/hosted', { name: 'Here' })).status).toBe(201);
 });
 
 test('DISCOVERIES_PER_HOUR searches for servers an hour, one more is 429 with the time to wait', async () => {

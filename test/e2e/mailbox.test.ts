@@ -44,20 +44,20 @@ test('POP-15: a policy chosen later holds for mail that was there before, from t
   expect(server.mails).toEqual([]);
 });
 
-test('a server without UIDL, which nobody can poll without taking mails twice: its owner is told that it refused, in its words, and nothing is fetched', async () => {
+test('a server without UIDL, which nobody can poll without taking mails twice: its owner is told why and what to do, and nothing is fetched', async () => {
   const server = await startPop3Server({ capabilities: ['TOP', 'USER'], mails: [reached(new Date(), { Subject: 'Stays there' })] });
   const { owner, account, poll } = await newMailbox(host, server, { deletion: { policy: 'delete-at-once' } });
   const failed = await poll(({ lastError }) => lastError);
   expect(failed).toMatchObject({
     state: 'backing-off',
     lastError: {
-      code: 'server-refused',
+      code: 'no-unique-ids',
       server: expect.any(String),
-      advice: { todo: { en: expect.stringContaining('ask the provider') } },
+      advice: { todo: { en: expect.stringContaining('UIDL'), ja: expect.stringContaining('UIDL') } },
     },
     sync: { fetched: 0 },
   });
   const [entry] = (await owner.api('GET', `/v1/mail-accounts/${account}/polls`)).json.items;
-  expect(entry).toMatchObject({ error: 'server-refused', fetched: 0 });
+  expect(entry).toMatchObject({ error: 'no-unique-ids', fetched: 0 });
   expect([server.mails.length, (await owner.api('GET', '/v1/mail')).json.items]).toEqual([1, []]);
 });

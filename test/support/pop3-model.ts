@@ -99,8 +99,8 @@ export class ModelMaildrop {
       window: this.window,
       stat: () => command('mailbox', 'STAT', () => ({ count: listed().length, octets: octets() })),
       list: () => command('mailbox', 'LIST', () => new Map(listed().map(({ number, mail }) => [number, mail.bytes.length]))),
-      uidl: () => command('mailbox', 'UIDL', () => new Map(listed().map(({ number, mail }) => [number, mail.uid]))),
-      uidlOf: (number) => command('mailbox', `UIDL ${number}`, () => at(number).mail.uid),
+      uidl: () => command('ids', 'UIDL', () => new Map(listed().map(({ number, mail }) => [number, mail.uid]))),
+      uidlOf: (number) => command('ids', `UIDL ${number}`, () => at(number).mail.uid),
       top: (number) =>
         command('mail', `TOP ${number}`, () => {
           if (!this.hasTop) throw refusal('mail', undefined, 'unknown command');

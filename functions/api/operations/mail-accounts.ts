@@ -27,7 +27,7 @@ import { readMailSettings } from '../../../core/account/mail-settings-store.ts';
 import { listPolls } from '../../../core/account/poll-history-store.ts';
 import type { PollJob } from '../../../core/account/poll-job.ts';
 import { slotOf } from '../../../core/account/slot.ts';
-import { countCredentials } from '../../../core/account/trial-limit-store.ts';
+import { countCredentials, countHostedChange } from '../../../core/account/trial-limit-store.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
 import { pollsQueue, setting, tableOf, vaultOf } from '../../connect.ts';
@@ -43,6 +43,7 @@ export const mailAccountOperations = {
   },
   createHostedMailbox: async ({ viewer, body, now }: Call<never, HostedMailboxInput>) => {
     const hosted = { table: tableOf(viewer.tenant), mailDomain: setting('MAIL_DOMAIN') };
+    await countHostedChange(hosted.table, viewer, now);
     const mailbox = await createHostedMailbox(hosted, viewer, body, newId(now), now);
     return { ...(await shown(viewer, mailbox, now)), headers: { location: `/v1/mail-accounts/${mailbox.id}` } };
   },
@@ -53,8 +54,11 @@ export const mailAccountOperations = {
     return soon(viewer, await patchAccount(store(viewer), viewer, params.accountId ?? '', body, now, ifMatch), now);
   },
   removeMailAccount: async ({ viewer, params, now, ifMatch }: Call) => {
-    await removeAccount(tableOf(viewer.tenant), viewer, params.accountId ?? '', now, ifMatch);
-    await send({ forget: { tenant: viewer.tenant, account: params.accountId ?? '' } });
+    const table = tableOf(viewer.tenant);
+    const { id, protocol } = await readAccount(table, viewer, params.accountId ?? '');
+    if (protocol === 'hosted') await countHostedChange(table, viewer, now);
+    await removeAccount(table, viewer, id, now, ifMatch);
+    await send({ forget: { tenant: viewer.tenant, account: id } });
     return {};
   },
   changeIncomingPassword: async ({ viewer, params, body, now, ifMatch }: Call<never, z.output<typeof incomingPasswordInput>>) => {

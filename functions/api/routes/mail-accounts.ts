@@ -68,7 +68,15 @@ export const mailAccountRoutes: Route[] = [
     example: { name: 'Sales', localPart: 'mika.sales' },
     returns: accountReturned,
     status: 201,
-    problems: ['invalid-local-part', 'reserved-local-part', 'too-many-accounts', 'sharing-not-allowed', 'changed-meanwhile', 'locked'],
+    problems: [
+      'invalid-local-part',
+      'reserved-local-part',
+      'too-many-requests',
+      'too-many-accounts',
+      'sharing-not-allowed',
+      'changed-meanwhile',
+      'locked',
+    ],
   },
   {
     method: 'GET',
@@ -104,7 +112,7 @@ export const mailAccountRoutes: Route[] = [
     who: 'add-on',
     returns: 'nothing',
     status: 204,
-    problems: ['stale', 'changed-meanwhile', 'locked'],
+    problems: ['stale', 'changed-meanwhile', 'too-many-requests', 'locked'],
   },
   {
     method: 'PUT',

@@ -71,6 +71,9 @@ const ANSWERS: [server: string, line: string, code: FailureCode, effect: Effect,
   ['a greeting', '[SYS/TEMP] shutting down', 'server-temporary', 'later', 'greeting'],
   ['a greeting', 'go away', 'server-refused', 'connection', 'greeting'],
   ['a mailbox', 'mailbox is corrupt', 'server-refused', 'connection', 'mailbox'],
+  ['a server without UIDL', 'unknown command', 'no-unique-ids', 'connection', 'ids'],
+  ['a server without UIDL', '[SYS/PERM] not supported', 'no-unique-ids', 'connection', 'ids'],
+  ['a listing of ids', '[SYS/TEMP] index locked', 'server-temporary', 'later', 'ids'],
   ['a mail', 'no such message', 'server-refused', 'connection', 'mail'],
 ];
 
@@ -90,7 +93,7 @@ test('R-37: [IN-USE], [LOGIN-DELAY] and [SYS/TEMP] are never refusals of a passw
 });
 
 test('R-37: only what is refused at login counts as refused credentials', () => {
-  for (const step of ['resolve', 'connect', 'tls', 'greeting', 'capabilities', 'mailbox', 'mail', 'quit'] as const) {
+  for (const step of ['resolve', 'connect', 'tls', 'greeting', 'capabilities', 'mailbox', 'ids', 'mail', 'quit'] as const) {
     expect(failureOf({ trouble: 'refused', step, server: 'no' }).effect).toBe('connection');
   }
 });
@@ -145,7 +148,7 @@ describe('advice', () => {
   const preset = (id: string) => PRESETS.find((each) => each.id === id)!;
 
   test('every failure has words in English and Japanese, for both servers and every provider', () => {
-    expect(codes).toHaveLength(15);
+    expect(codes).toHaveLength(16);
     for (const code of codes) {
       for (const side of ['incoming', 'outgoing'] as const) {
         for (const provider of [undefined, ...PRESETS]) {

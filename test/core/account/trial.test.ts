@@ -66,6 +66,8 @@ async function listener(onConnection: Parameters<typeof createServer>[1]): Promi
   return (server.address() as { port: number }).port;
 }
 
+const withoutUidl: Pop3ServerOptions['script'] = ({ verb }) => (verb === 'UIDL' ? '-ERR unknown command\r\n' : undefined);
+
 const outcomes = (steps: Trial['incoming']['steps']) => steps.map(({ name, outcome }) => `${name} ${outcome}`);
 const failed = (steps: Trial['incoming']['steps'] = []) => steps.find(({ outcome }) => outcome === 'failed');
 const codes = (steps: Trial['incoming']['steps'] = []) => {
@@ -142,6 +144,21 @@ describe('POP-18: an account is tested before it is created', () => {
     const { incoming } = await pop3({ security: 'implicit', script: ({ verb }) => (verb === 'STAT' ? refusal : undefined) });
     const { incoming: trial } = await tryServers({ incoming }, TRUSTED);
     expect(codes(trial.steps)).toEqual(['mailbox', 'pop-not-enabled']);
+  });
+
+  test.each([
+    ['that knows no UIDL', { capabilities: ['TOP', 'USER'] }, 1],
+    ['that knows none, and no CAPA, of an empty mailbox', { capabilities: null, script: withoutUidl }, 0],
+    ['that lists it in CAPA and refuses it', { script: withoutUidl }, 2],
+  ])('a server %s is found out before it is saved, with what to do about it, as a poll would say', async (_, options, mails) => {
+    const { server, incoming } = await pop3({ security: 'implicit', mails: Array(mails).fill('Subject: x\r\n\r\n'), ...options });
+    const { ok, incoming: trial } = await tryServers({ incoming }, TRUSTED);
+    expect([ok, codes(trial.steps)]).toEqual([false, ['mailbox', 'no-unique-ids']]);
+    expect(failed(trial.steps)?.advice?.todo).toEqual({
+      en: expect.stringMatching(/UIDL.*hosted mailbox/),
+      ja: expect.stringMatching(/UIDL.*ホスト型メールボックス/),
+    });
+    expect(server.mails).toHaveLength(mails);
   });
 
   test.each([
