@@ -3,7 +3,7 @@ import { conflict, invalid, notFound, tooMany } from '../errors.ts';
 import { newId, sha256 } from '../ids.ts';
 import { CODE_MINUTES, CODE_TRIES, CODES_PER_HOUR, MAX_SENDERS } from '../limits.ts';
 import type { Viewer } from '../member/viewer.ts';
-import { normaliseAddress } from '../message/address.ts';
+import { isMailable, normaliseAddress } from '../message/address.ts';
 import { countInHour } from '../table/hourly-count-store.ts';
 import { codesKey, senderAddressKey } from '../table/keys.ts';
 import type { Dropbox, RegisteredSender } from './dropbox.ts';
@@ -18,8 +18,8 @@ export type SenderWithCode = { sender: RegisteredSender; code?: string };
  */
 export async function addSender(store: DropboxStore, viewer: Viewer, text: string, now: Date): Promise<SenderWithCode> {
   const address = normaliseAddress(text);
-  if (!address || address.endsWith(`@${store.mailDomain}`)) {
-    throw invalid('invalid-address', 'Give a mail address you send from, such as mika@example.com.');
+  if (!address || !isMailable(address) || address.endsWith(`@${store.mailDomain}`)) {
+    throw invalid('invalid-address', 'Give a mail address you send from, such as mika@example.com: a code is mailed there.');
   }
   const { dropbox } = await ownDropbox(store, viewer, now);
   if (dropbox.senders.some((sender) => sender.address === address)) {

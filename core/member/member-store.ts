@@ -4,7 +4,7 @@ import { hiddenMailFollows } from '../addon-user/hidden-mail.ts';
 import { auditEntry, changeOf } from '../audit/audit-store.ts';
 import { conflict, invalid, notFound, stale } from '../errors.ts';
 import { ID, newSecret, sha256, type TenantId } from '../ids.ts';
-import { normaliseAddress } from '../message/address.ts';
+import { isMailable, normaliseAddress } from '../message/address.ts';
 import { isLive, isNew, type Table, TransactionRefused, ttlAfter, type Update, type Write } from '../table/client.ts';
 import { backupStandingKey, confirmationKey, dropboxKey, memberAddressKey, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
 import type { Page } from '../table/page.ts';
@@ -53,7 +53,8 @@ export async function inviteMember(
   now: Date,
 ) {
   const email = normaliseAddress(input.email);
-  if (!email) throw invalid('invalid-address', 'Give a mail address, such as mika@example.com.');
+  if (!email || !isMailable(email))
+    throw invalid('invalid-address', 'Give a mail address, such as mika@example.com: the invitation is mailed there.');
   requireProfile(profiles, input.profile);
   const at = now.toISOString();
   const member: Member = {

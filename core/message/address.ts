@@ -39,6 +39,16 @@ export function normaliseDomain(text: string): string | undefined {
   return domain;
 }
 
+/** True for a normalised address that SES sends to: it speaks no SMTPUTF8 (RFC 6531), so what is before the @ must be ASCII. */
+export const isMailable = (address: string): boolean => /^[\x21-\x7e]+$/.test(address);
+
+/** A normalised address as it is written in an envelope: quoted where dots stand as RFC 5321 does not know them (a..b@). */
+export function quotedAddress(address: string): string {
+  const at = address.lastIndexOf('@');
+  const local = address.slice(0, at);
+  return /^[^.]+(\.[^.]+)*$/.test(local) ? address : `"${local}"${address.slice(at)}`;
+}
+
 /** The domain of a normalised address. */
 export function domainOf(address: string): string {
   return address.slice(address.lastIndexOf('@') + 1);

@@ -1,6 +1,7 @@
 import { type SESClient, SendRawEmailCommand } from '@aws-sdk/client-ses';
 import MailComposer from 'nodemailer/lib/mail-composer/index.js';
 import { sha256 } from '../ids.ts';
+import { quotedAddress } from '../message/address.ts';
 
 /** A mail of the product's own, such as a code. */
 export type ProductMail = { to: string; subject: string; text: string };
@@ -33,7 +34,9 @@ export class Outbound {
       },
     });
     const raw = await composer.compile().build();
-    await this.ses.send(new SendRawEmailCommand({ Source: this.sender, Destinations: [mail.to], RawMessage: { Data: raw } }));
+    await this.ses.send(
+      new SendRawEmailCommand({ Source: this.sender, Destinations: [quotedAddress(mail.to)], RawMessage: { Data: raw } }),
+    );
   }
 }
 

@@ -7,7 +7,7 @@ import { MAX_POLICY_EXCLUSION_BYTES } from '../limits.ts';
 import type { Member } from '../member/member.ts';
 import { builtInProfiles, type Profile } from '../member/profile.ts';
 import { mayUseMailAddOn, type Viewer } from '../member/viewer.ts';
-import { normaliseAddress } from '../message/address.ts';
+import { isMailable, normaliseAddress } from '../message/address.ts';
 import { type MailPolicy, type mailPolicyPatch, NO_POLICY } from '../sharing/mail-policy.ts';
 import { underPolicy } from '../sharing/sharing.ts';
 import { isNew, type Table, type Write } from '../table/client.ts';
@@ -68,7 +68,7 @@ export async function createTenant(
   more: Write[],
 ): Promise<void> {
   const email = normaliseAddress(input.administrator.email);
-  if (!email) throw invalid('invalid-address', 'The administrator needs a mail address, such as admin@example.com.');
+  if (!email || !isMailable(email)) throw invalid('invalid-address', 'The administrator needs a mail address, such as admin@example.com.');
   const tenant: Tenant & { administrators: number } = {
     id,
     name: input.name,

@@ -3,7 +3,10 @@ import type { Route } from './route.ts';
 
 type Compiled = { route: Route; pattern: RegExp };
 
-/** Finds the route of a request by the contract, with its path parameters decoded. Throws 404 `no-such-route`, 405. */
+/**
+ * Finds the route of a request by the contract, and its path parameters. The path comes decoded: API Gateway's HTTP APIs hand it on so,
+ * and decoded once more, an address with a % in it would be another one. Throws 404 `no-such-route`, 405.
+ */
 export function router(routes: readonly Route[]) {
   const compiled: Compiled[] = routes.map((route) => ({ route, pattern: compile(route.path) }));
   return (method: string, path: string): { route: Route; params: Record<string, string> } => {
@@ -16,20 +19,14 @@ export function router(routes: readonly Route[]) {
       const allow = [...new Set(here.map(({ route }) => route.method))].join(', ');
       throw new Problem(405, 'method-not-allowed', `This path takes ${allow}.`, {}, { Allow: allow });
     }
-    return { route: found.route, params: decode(found.pattern.exec(path)?.groups ?? {}) };
+    return { route: found.route, params: { ...found.pattern.exec(path)?.groups } };
   };
 }
 
 const parameters = (route: Route) => route.path.split('{').length - 1;
 
+/** An address may hold a slash, which stands in a decoded path as any other: the one at its end takes all that is left. */
 function compile(path: string): RegExp {
-  return new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`);
-}
-
-function decode(groups: Record<string, string>): Record<string, string> {
-  try {
-    return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, decodeURIComponent(text)]));
-  } catch {
-    throw new Problem(400, 'bad-path', 'The path holds a % that is no valid percent-encoding.');
-  }
+  const pattern = path.replace(/[.]/g, '\\.').replace(/\{address\}$/, '(?<address>.+)');
+  return new RegExp(`^${pattern.replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`);
 }

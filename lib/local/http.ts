@@ -16,6 +16,9 @@ type Event = Record<string, unknown> & { requestContext: Record<string, unknown>
 const MAX_REQUEST = 10 * 1024 * 1024;
 const INTEGRATION_MS = 30_000;
 
+/** Of an HTTP API: bytes of the request's first line and of its headers together. What it answers beyond is not written anywhere. */
+const MAX_HEAD = 10_240;
+
 /** Bodies of these types reach a function as text, all others, and those without a type, in base64 (tried on AWS). */
 const TEXT = /^(text\/.*|application\/(json|javascript|xml))(\s*;|$)/i;
 
@@ -44,6 +47,7 @@ export function httpApi(rows: Rows, invoke: Invoke, throttle: Throttle): Answer 
     const requestId = randomUUID();
     response.setHeader('apigw-requestid', requestId);
     if (!bucket()) throw refused(429);
+    if (headOf(request) > MAX_HEAD) throw refused(431);
     const { path, query } = targetOf(request);
     const found = choose(routes, request.method ?? 'GET', path);
     if (!found) throw refused(404);
@@ -92,6 +96,7 @@ const MESSAGES: Record<number, string> = {
   404: 'Not Found',
   413: 'Request Entity Too Large',
   429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',
   503: 'Service Unavailable',
 };
@@ -125,6 +130,8 @@ function choose(routes: Route[], method: string, path: string): { route: Route; 
   const fallback = routes.find(({ key }) => key === '$default');
   return best ?? (fallback && { route: fallback, parameters: {} });
 }
+
+const headOf = ({ method = '', url = '', rawHeaders }: IncomingMessage) => Buffer.byteLength(method + url + rawHeaders.join(''));
 
 /** API Gateway hands the path on decoded, and ends it at a question mark it finds then; the query stays as it was sent. */
 function targetOf(request: IncomingMessage): { path: string; query: string } {

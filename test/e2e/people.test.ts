@@ -27,6 +27,16 @@ const newProfile = async (input: object) =>
 const changeProfile = (id: string, patch: object, by = admin) => by.api('PATCH', `/v1/profiles/${id}`, patch);
 const mayUseDropbox = async (person: Person) => (await person.api('GET', '/v1/dropbox')).status === 200;
 
+test('R-2: who cannot be written to is not invited and not registered; an address with dots as carriers gave them out gets its code', async () => {
+  const refused = { status: 422, json: { code: 'invalid-address' } };
+  expect(await admin.api('POST', '/v1/members', { name: 'Yamada', email: '山田@example.com', profile: 'standard' })).toMatchObject(refused);
+  expect(await mika.api('POST', '/v1/dropbox/senders', { address: '山田@example.com' })).toMatchObject(refused);
+  const { id } = (await expectStatus(201, mika.api('POST', '/v1/dropbox/senders', { address: 'mi..ka.@carrier.example' }))).json;
+  const sent = (await host.outbox()).at(-1);
+  expect(sent?.destinations).toEqual(['"mi..ka."@carrier.example']);
+  await expectStatus(204, mika.api('DELETE', `/v1/dropbox/senders/${id}`));
+});
+
 describe('the BCC dropbox permission', () => {
   test('GEN-6: in a fresh tenant it is on for Administrator and Standard, and off for a profile that is added', async () => {
     const { admin: fresh } = await newTenant(host);

@@ -32,6 +32,26 @@ test('a lead is added, found, changed by its ETag, and deleted', async () => {
   expect((await api('GET', path)).status).toBe(404);
 });
 
+test('R-9: an address is detached by its path, whatever it holds: %, what looks like an escape, a slash, a plus, other letters', async () => {
+  const odd = [
+    '50%off@example.com',
+    'a%41b@example.com',
+    'c/d/e@example.com',
+    '/s=x/@example.com',
+    'plus+tag@example.com',
+    '山田@example.com',
+  ];
+  const { id } = (await api('POST', '/v1/contacts', { name: { last: 'Odd' }, addresses: ['plain@odd.example', ...odd] })).json;
+  for (const [done, address] of odd.entries()) {
+    const { status, json } = await api('DELETE', `/v1/contacts/${id}/addresses/${encodeURIComponent(address)}`);
+    expect([address, status, json.addresses]).toEqual([address, 200, ['plain@odd.example', ...odd.slice(done + 1)]]);
+  }
+  for (const none of ['%25zz', '%2F', '%00', 'no-address', '%E3%81%82']) {
+    expect(await api('DELETE', `/v1/contacts/${id}/addresses/${none}`)).toMatchObject({ status: 422, json: { code: 'invalid-address' } });
+  }
+  expect((await api('DELETE', `/v1/contacts/${id}/addresses/%zz`)).status).toBe(400);
+});
+
 test('a second record with the address is refused with the first, and taken when that is meant', async () => {
   const first = await api('POST', '/v1/contacts', { name: { last: 'Roe' }, addresses: ['roe@example.com'] });
   const second = { name: { last: 'Roe again' }, addresses: ['ROE@example.com'] };

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient, QueryCommand } from '@aws-sdk/client-dynamodb';
 import { DecryptCommand, EncryptCommand, GenerateDataKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import {
   AbortMultipartUploadCommand,
@@ -24,12 +24,13 @@ import {
   GetQueueAttributesCommand,
   type Message,
   ReceiveMessageCommand,
+  SendMessageBatchCommand,
   SendMessageCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { Uploads } from '../../core/message/raw-mail.ts';
-import { Table, type Write } from '../../core/table/client.ts';
+import { type Query, Table, type Write } from '../../core/table/client.ts';
 import type { FunctionRow } from '../../functions/manifest.ts';
 import type { Rows } from '../../lib/bundle.ts';
 import { type Engine, REGION, resourceValues, startEngine } from '../../lib/local/engine.ts';
@@ -106,6 +107,31 @@ describe('DynamoDB', () => {
     expect(await write({ delete: item('T#t#R#3') })).toBe('AccessDeniedException');
     expect(await refused(table('keeper').getMany([item('T#t#')]))).toBe('AccessDeniedException');
   });
+
+  test('of a query it refuses what DynamoDB refuses: empty and overlong keys, and a beginning outside of what is asked for', async () => {
+    const ask = (query: Partial<Query>) => refused(table('host').page({ pk: 'A#1', ...query }));
+    const refusedAsInvalid = [
+      { pk: '' },
+      { pk: 'x'.repeat(2049) },
+      { begins: '' },
+      { begins: 'x'.repeat(1025), after: 'y' },
+      { begins: 'M#', after: 'L#9' },
+      { between: ['b', 'd'] as [string, string], after: 'a' },
+      { between: ['b', 'd'] as [string, string], after: 'e' },
+    ];
+    for (const query of refusedAsInvalid) expect([query, await ask(query)]).toEqual([query, 'ValidationException']);
+    const taken = [
+      { after: 'x' },
+      { begins: 'M#' },
+      { begins: 'M#', after: 'M#9' },
+      { between: ['b', 'd'] as [string, string], after: 'b' },
+      { between: ['\u{e000}', '\u{10000}~'] as [string, string], after: '\u{10000}' },
+    ];
+    for (const query of taken) expect([query, await ask(query)]).toEqual([query, 'accepted']);
+    const ofAnother = { KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: { ':pk': { S: 'A#1' } } };
+    const other = new QueryCommand({ TableName: 'crm-mail-addon', ...ofAnother, ExclusiveStartKey: { pk: { S: 'A#2' }, sk: { S: 'x' } } });
+    expect(await refused(new DynamoDBClient(config(engine.endpoints.dynamodb)).send(other))).toBe('ValidationException');
+  });
 });
 
 describe('S3', () => {
@@ -130,6 +156,12 @@ describe('S3', () => {
     expect(await refused(s3().send(wrong))).toBe('BadDigest');
     const get = new GetObjectCommand({ Bucket, Key: 'raw/wrong' });
     expect(await refused(s3('reader').send(get))).toBe('AccessDenied');
+  });
+
+  test('metadata of more than 2 KB is refused', async () => {
+    const put = (size: number) =>
+      s3().send(new PutObjectCommand({ Bucket, Key: 'raw/meta', Body: 'x', Metadata: { a: 'x'.repeat(size) } }));
+    expect([await refused(put(2047)), await refused(put(2048))]).toEqual(['accepted', 'MetadataTooLarge']);
   });
 
   test('a missing key is AccessDenied for a function that may not list the bucket, as on AWS', async () => {
@@ -316,6 +348,11 @@ describe('SQS and SNS', () => {
     expect(await send('x', 'imports', 'bystander')).toBe('AccessDenied');
     const QueueUrl = url('imports')?.replace('imports', 'nothing');
     expect(await refused(sqs().send(new SendMessageCommand({ QueueUrl, MessageBody: 'x' })))).toBe('QueueDoesNotExist');
+    const batch = (Id: string) => new SendMessageBatchCommand({ QueueUrl: url('imports'), Entries: [{ Id, MessageBody: 'x' }] });
+    expect([await refused(sqs().send(batch('a_1-b'))), await refused(sqs().send(batch('a b')))]).toEqual([
+      'accepted',
+      'InvalidBatchEntryId',
+    ]);
     for (const message of await receive('imports')) await done('imports', message);
   });
 
@@ -367,6 +404,14 @@ describe('SES', () => {
     expect(raw).not.toContain('own@x');
     expect(raw).toMatch(/\r\n\r\nBody\r\n$/);
     expect((await fetch(`${engine.outbox}/outbox/..%2Fkey`)).status).toBe(404);
+  });
+
+  test('an address that SES cannot write to is refused: it speaks no SMTPUTF8, and dots as they please must be quoted', async () => {
+    const to = (address: string) => refused(send(mail, { Destinations: [address] }));
+    for (const address of ['山田@example.org', 'a..b@example.org', 'a.@example.org', 'a b@example.org', 'a@ドメイン.example'])
+      expect([address, await to(address)]).toEqual([address, 'InvalidParameterValue']);
+    for (const address of ["o'neil+1@example.org", '"a..b"@example.org', 'a/b.c@xn--eckwd4c7c.example'])
+      expect([address, await to(address)]).toEqual([address, 'accepted']);
   });
 
   test('a sender outside the verified domain, 51 recipients and more than 10 MB are refused', async () => {

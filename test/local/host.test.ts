@@ -67,6 +67,21 @@ describe('the HTTP API', () => {
     expect(json.requestId).toMatch(/^[0-9a-f-]{36}$/);
   });
 
+  test('the path is decoded once, and ends at a question mark that comes to light; the query stays as it was sent', async () => {
+    const pathOf = async (path: string) => {
+      const { rawPath, rawQueryString } = (await good()('POST', path)).json.event;
+      return [rawPath, rawQueryString];
+    };
+    expect(await pathOf('/v1/a%2525b%2F+%E3%81%82?q=%2525+%zz')).toEqual(['/v1/a%25b/+あ', 'q=%2525+%zz']);
+    expect(await pathOf('/v1/a%3Fb/c?q=1')).toEqual(['/v1/a', 'q=1']);
+    for (const path of ['/v1/%zz', '/v1/%', '/v1/%FF']) expect((await good()('POST', path)).status).toBe(400);
+  });
+
+  test('a first line and headers of more than 10 KB are refused', async () => {
+    const status = async (bytes: number) => (await good()('POST', '/x', undefined, { 'x-long': 'x'.repeat(bytes) })).status;
+    expect([await status(9000), await status(10_240)]).toEqual([200, 431]);
+  });
+
   test('bodies of other types, and of none, come in base64', async () => {
     for (const type of ['application/octet-stream', 'application/merge-patch+json', 'application/x-www-form-urlencoded', undefined]) {
       const body = Buffer.from([0, 255, 10]);

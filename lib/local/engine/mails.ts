@@ -8,6 +8,9 @@ import { type Answer, demand, type Grants, HOST, queryService, Refusal } from '.
 const MAX_BYTES = 10 * 1024 * 1024;
 const MAX_RECIPIENTS = 50;
 
+/** SES speaks no SMTPUTF8: letters of ASCII, and before the @ words between single dots, or anything in quotes. */
+const DESTINATION = /^([^\s".@\x80-\uffff]+(\.[^\s".@\x80-\uffff]+)*|"[\x20-\x7e]+")@[\w.-]+$/;
+
 export type SentMail = { id: string; at: string; source: string; destinations: string[]; subject: string; bytes: number };
 
 /**
@@ -41,6 +44,8 @@ export function mailService(dir: string, sender: string, region: string, grants:
     }
     if (raw.length > MAX_BYTES) throw new Refusal(400, 'InvalidParameterValue', 'Message length is more than 10485760 bytes long.');
     if (destinations.length === 0) throw new Refusal(400, 'InvalidParameterValue', 'Missing final recipients.');
+    const unfit = destinations.find((address) => !DESTINATION.test(address));
+    if (unfit) throw new Refusal(400, 'InvalidParameterValue', `Not an address that SES sends to: ${unfit}`);
     if (destinations.length > MAX_RECIPIENTS) throw new Refusal(400, 'MessageRejected', 'Recipient count exceeds 50.');
     const id = `${randomBytes(8).toString('hex')}-${randomBytes(16).toString('hex')}-000000`;
     const at = new Date();

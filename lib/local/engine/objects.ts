@@ -19,6 +19,9 @@ export type Expiring = { prefix: string; days: number };
 /** S3 takes 5 GiB in one PUT; nothing here is near that, so an endless upload is an error. */
 const MAX_BYTES = 512 * 1024 * 1024;
 
+/** Of an object's own metadata, names and values together. */
+const MAX_METADATA = 2048;
+
 /** Headers S3 keeps with an object and gives back. */
 const KEPT = /^(content-type|content-disposition|content-encoding|content-language|cache-control|x-amz-meta-.*)$/;
 
@@ -235,6 +238,9 @@ export function objectService(db: DatabaseSync, dir: string, bucket: string, gra
 
 function keptHeaders(headers: IncomingHttpHeaders): string {
   const kept = Object.entries(headers).filter(([name]) => KEPT.test(name));
+  const metadata = kept.filter(([name]) => name.startsWith('x-amz-meta-')).map(([name, value]) => name.slice(11) + value);
+  if (Buffer.byteLength(metadata.join('')) > MAX_METADATA)
+    throw new Refusal(400, 'MetadataTooLarge', 'Your metadata headers exceed the maximum allowed metadata size');
   const encoding = String(headers['content-encoding'] ?? '').replace(/,?\s*aws-chunked\s*,?/, '');
   return JSON.stringify(
     Object.fromEntries(kept.map(([name, value]) => [name, name === 'content-encoding' ? encoding : value]).filter(([, value]) => value)),

@@ -284,6 +284,8 @@ function batch(input: Input) {
   const entries = input.Entries ?? [];
   if (entries.length === 0) throw new Refusal(400, 'EmptyBatchRequest', 'The batch holds no entries.');
   if (entries.length > 10) throw new Refusal(400, 'TooManyEntriesInBatchRequest', 'The batch holds more than 10 entries.');
+  if (entries.some(({ Id }) => !/^[\w-]{1,80}$/.test(Id)))
+    throw new Refusal(400, 'InvalidBatchEntryId', 'A batch entry id has 1 to 80 letters, digits, hyphens and underscores.');
   if (new Set(entries.map(({ Id }) => Id)).size < entries.length) {
     throw new Refusal(400, 'BatchEntryIdsNotDistinct', 'Two entries of the batch have the same id.');
   }

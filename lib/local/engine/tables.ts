@@ -1,14 +1,12 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { note } from './calls.ts';
+import { type QueryCall, refuseQuery } from './queries.ts';
 import { type Answer, bodyOf, callerOf, type Grants, isGranted, Refusal } from './server.ts';
 
 type Attributes = Record<string, { S?: string }>;
-type Call = {
+type Call = QueryCall & {
   Key?: Attributes;
   Item?: Attributes;
-  KeyConditionExpression?: string;
-  ExpressionAttributeValues?: Attributes;
-  ExpressionAttributeNames?: Record<string, string>;
   /** Of BatchGetItem, and of BatchWriteItem. */
   RequestItems?: Record<string, { Keys?: Attributes[] } | { PutRequest?: Call; DeleteRequest?: Call }[]>;
   TransactItems?: Record<string, Call>[];
@@ -25,15 +23,17 @@ const PARTS: Record<string, string> = {
 
 /**
  * DynamoDB as its callers see it: what a function's row does not grant, action and partition (IAM's LeadingKeys), is refused
- * before it reaches the engine, which knows no IAM.
+ * before it reaches the engine, which knows no IAM; and so is what DynamoDB refuses of a query, and the engine does not.
  */
 export function tableService(endpoint: string, partitionKey: string, grants: Grants): Answer {
   const agent = new Agent({ keepAlive: true });
 
   return async (request, response) => {
     const body = await bodyOf(request);
+    const action = String(request.headers['x-amz-target']).split('.')[1] ?? '';
     try {
-      check(callerOf(request), String(request.headers['x-amz-target']).split('.')[1] ?? '', body);
+      check(callerOf(request), action, body);
+      if (action === 'Query') refuseQuery(JSON.parse(body.toString()) as Call, partitionKey);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const answer = { __type: `com.amazon.coral.service#${error.code}`, Message: error.message };
