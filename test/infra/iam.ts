@@ -74,7 +74,29 @@ export function faultsOf(calls: readonly RecordedCall[], roles: Record<string, S
         );
     }),
   );
-  return [...new Set([...refused.map(withoutIds), ...unused])];
+  const wide = Object.entries(roles).flatMap(([name, statements]) => statements.flatMap((statement) => widenessOf(name, statement)));
+  return [...new Set([...refused.map(withoutIds), ...unused, ...wide])];
+}
+
+/** Where a wider right than any call needs would be used as well as a narrow one: no call shows it, the statement does. */
+function widenessOf(name: string, { actions, resources, conditions, text }: Statement): string[] {
+  const keys = new Set(Object.values(conditions).flatMap((each) => Object.keys(each)));
+  const held = (key: string, to: string) => (resource: string, action: string) =>
+    keys.has(key) ? [] : [`${action} on ${resource} is not held to ${to}`];
+  const needed: [RegExp, (resource: string, action: string) => string[]][] = [
+    [/^dynamodb:/, held('dynamodb:LeadingKeys', 'keys')],
+    [/^kms:/, held('kms:EncryptionContext:tenant', 'a tenant')],
+    [/^ses:Send/, held('ses:FromAddress', 'a sender')],
+    [/^s3:ListBucket$/, held('s3:prefix', 'prefixes')],
+  ];
+  const faults = actions.flatMap((action) => [
+    ...(action.includes('*') ? [`${action} is a wildcard`] : []),
+    ...resources.flatMap((resource) => [
+      ...(/^(\*|mail\/\*)$/.test(resource) ? [`${action} on ${resource} is more than a resource`] : []),
+      ...needed.flatMap(([of, check]) => (of.test(action) ? check(resource, action) : [])),
+    ]),
+  ]);
+  return faults.map((fault) => `${name}: ${fault}; statement: ${text}`);
 }
 
 type Right = { action: string; resource: string; pattern?: string };

@@ -118,6 +118,60 @@ describe('it can fail', () => {
     ]);
   });
 
+  test.each<[string, string, string, (statement: Json) => void, RegExp]>([
+    [
+      'a condition that is gone',
+      'Authorise',
+      'dynamodb:GetItem',
+      ruled(undefined),
+      /^authorise: dynamodb:GetItem on table is not held to keys/,
+    ],
+    ['keys nobody needs', 'Authorise', 'dynamodb:GetItem', ruled(leading('T#*', 'Q#*')), /^authorise: nothing used \* on table for Q#\*/],
+    ['other keys', 'PlanPolls', 'dynamodb:Query', ruled(leading('T#*')), /^plan-polls: AWS would refuse dynamodb:Query on table \(D#/],
+    [
+      'a key for no tenant',
+      'RotateDataKey',
+      'kms:Decrypt',
+      ruled(undefined),
+      /^rotate-data-key: kms:Decrypt on key is not held to a tenant/,
+    ],
+    [
+      'a key for something else than a tenant',
+      'CreateTenant',
+      'kms:GenerateDataKey',
+      ruled({ Null: { 'kms:EncryptionContext:account': 'false' } }),
+      /^create-tenant: AWS would refuse kms:GenerateDataKey on key/,
+    ],
+    ['any sender', 'PollMailbox', 'ses:SendRawEmail', ruled(undefined), /^poll-mailbox: ses:SendRawEmail on .* is not held to a sender/],
+    [
+      'a list of everything',
+      'DeleteHiddenMail',
+      's3:ListBucket',
+      ruled(undefined),
+      /^delete-hidden-mail: s3:ListBucket on mail is not held to prefixes/,
+    ],
+    ['a right to a key without a use of it', 'RunBackfill', 'sqs:SendMessage', alsoKey, /^run-backfill: nothing used kms:Decrypt on key/],
+    ['all actions', 'PlanPolls', 'sqs:SendMessage', acting('sqs:*'), /^plan-polls: sqs:\* is a wildcard/],
+    ['some actions', 'PlanPolls', 'sqs:SendMessage', acting('sqs:Send*'), /^plan-polls: sqs:Send\* is a wildcard/],
+    ['every resource', 'PlanPolls', 'sqs:SendMessage', on('*'), /^plan-polls: sqs:SendMessage on \* is more than a resource/],
+    [
+      'an index for the table',
+      'PlanPolls',
+      'dynamodb:Query',
+      behind('/index/*'),
+      /^plan-polls: AWS would refuse dynamodb:Query on table \(D#.*table\/index/,
+    ],
+    [
+      'an index beside the table',
+      'PlanPolls',
+      'dynamodb:Query',
+      beside('/index/*'),
+      /^plan-polls: nothing used dynamodb:Query on table\/index\/\*/,
+    ],
+  ])('%s', (_, role, action, change, fault) => {
+    expect(faultsOf(calls, rolesOf(planted(role, action, change), names))).toEqual(expect.arrayContaining([expect.stringMatching(fault)]));
+  });
+
   test('a role for one tenant that reaches them all', () => {
     const actions = functions.api.uses.flatMap((use) => ('perTenant' in use ? use.actions : []));
     const [ours, theirs] = ['0000000000000001', '0000000000000002'];
@@ -146,6 +200,42 @@ describe('it can fail', () => {
     expect(refused({ function: 'api', action: 'ses:SendRawEmail', on: 'ses', context })).toHaveLength(1);
   });
 });
+
+function leading(...keys: string[]) {
+  return { 'ForAllValues:StringLike': { 'dynamodb:LeadingKeys': keys } };
+}
+
+/** Changes of a statement: its condition, its actions, its resources. */
+function ruled(condition: Json) {
+  return (statement: Json) => {
+    statement.Condition = condition;
+  };
+}
+function acting(action: string) {
+  return (statement: Json) => {
+    statement.Action = action;
+  };
+}
+function on(resource: Json) {
+  return (statement: Json) => {
+    statement.Resource = resource;
+  };
+}
+function behind(path: string) {
+  return (statement: Json) => {
+    statement.Resource = { 'Fn::Join': ['', [statement.Resource, path]] };
+  };
+}
+function beside(path: string) {
+  return (statement: Json) => {
+    statement.Resource = [statement.Resource, { 'Fn::Join': ['', [statement.Resource, path]] }];
+  };
+}
+function alsoKey(statement: Json) {
+  const [keyId] = Object.entries(template.Resources).find(([, { Type }]) => Type === 'AWS::KMS::Key')!;
+  statement.Action = [statement.Action, 'kms:Decrypt'].flat();
+  statement.Resource = [statement.Resource, { 'Fn::GetAtt': [keyId, 'Arn'] }].flat();
+}
 
 /** The template with one statement of one function's role changed. */
 function planted(role: string, action: string, change: (statement: Json) => void): Template {

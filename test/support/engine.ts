@@ -3,6 +3,7 @@ import { CreateTableCommand, DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { Table } from '../../core/table/client.ts';
 import { tableDefinition } from '../../core/table/definition.ts';
 import { type Dynamo, startDynamo } from '../../lib/local/dynoxide.ts';
+import { type QueryCall, refuseQuery } from '../../lib/local/engine/queries.ts';
 
 let dynamo: Promise<Dynamo> | undefined;
 let users = 0;
@@ -20,6 +21,7 @@ export async function startTable(): Promise<{ table: Table; client: DynamoDBClie
     region: 'eu-west-1',
     credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
   });
+  refuseLikeDynamoDb(client);
   const name = `table-${randomUUID()}`;
   await client.send(createTable(name));
   const end = async () => {
@@ -32,6 +34,18 @@ export async function startTable(): Promise<{ table: Table; client: DynamoDBClie
 }
 
 const { partitionKey, sortKey } = tableDefinition;
+
+/** Queries that the engine takes and DynamoDB does not, as the local host refuses them. */
+function refuseLikeDynamoDb(client: DynamoDBClient): void {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const { headers, body } = args.request as { headers: Record<string, string>; body: string };
+      if (headers['x-amz-target']?.endsWith('.Query')) refuseQuery(JSON.parse(body) as QueryCall, partitionKey);
+      return next(args);
+    },
+    { step: 'build' },
+  );
+}
 
 const createTable = (name: string) =>
   new CreateTableCommand({
