@@ -6,6 +6,7 @@ export default {
   transform: { '^.+\\.ts$': '<rootDir>/test/support/esbuild-transform.mjs' },
   coverageProvider: 'v8',
   modulePathIgnorePatterns: ['<rootDir>/.local', '<rootDir>/.build', '<rootDir>/cdk.out', '<rootDir>/.stryker-tmp'],
-  testTimeout: 180_000,
+  // For what hangs. A machine that is busy takes ten times what a test takes as a rule.
+  testTimeout: 600_000,
   maxWorkers: 2,
 };

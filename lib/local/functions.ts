@@ -17,8 +17,8 @@ export type Outcome = { answer: string } | { error: FunctionError };
 /** Lambda's limit of a synchronous request, and of its answer. */
 const MAX_PAYLOAD = 6 * 1024 * 1024;
 
-/** Lambda gives a function so long to load. */
-const INIT_MS = 10_000;
+/** Lambda gives a function ten seconds to load, on a machine of its own; here a dozen may begin at once, on a laptop that is busy. */
+const INIT_MS = 60_000;
 
 /** Processes of one function at most: this is a laptop. */
 const MAX_PROCESSES = 4;

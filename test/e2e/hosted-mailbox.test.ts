@@ -50,7 +50,7 @@ mailTest(
 
     await arrive(address, { To: address, Subject: 'A question' });
     await arrive(address, { From: 'forwarding-noreply@provider.example', To: 'mika@provider.example', Subject: 'Confirm forwarding' });
-    await until(async () => (await ownList()).length === 2, 180);
+    await until(async () => (await ownList()).length === 2);
     expect([await onLead(), (await ownList()).sort()]).toEqual([['A question'], ['A question', 'Confirm forwarding']]);
     // Unlike a dropbox's, its address is no secret: it stands where the sender wrote it.
     const [mail] = await listed(`/v1/leads/${lead}/messages`);
@@ -65,7 +65,7 @@ mailTest(
       const entries = (await mika.api('GET', '/v1/activity')).json.items as { subject?: string; reason?: string }[];
       const held = entries.filter(({ subject }) => subject === 'Too late').map(({ reason }) => reason);
       return entries.some(({ reason }) => reason === 'removed-mailbox') && held.includes('unregistered-sender');
-    }, 180);
+    });
     expect([await onLead(), (await ownList()).includes('Too late')]).toEqual([['A question'], false]);
   },
 );

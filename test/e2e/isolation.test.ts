@@ -2,7 +2,7 @@ import type { Route } from '../../functions/api/route.ts';
 import { routes } from '../../functions/api/routes.ts';
 import { callAws, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
-import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
+import { type Answer, startHost, type TestHost, until, untilDone } from '../support/host.ts';
 import { expectStatus, rawMailWithFile } from '../support/matrix-people.ts';
 import { insideOnly } from '../support/stage.ts';
 import { join, newTenant, type Person, rawMail } from '../support/tenant.ts';
@@ -40,15 +40,17 @@ const create = async (person: Person, module: string, address?: string) =>
     )
   ).json.id as string;
 
-/** Sends a mail to the person's dropbox and waits until it has ended as `outcome`. */
+/** Sends a mail to the person's dropbox and waits until it has ended as `outcome`, and all that follows from it: it is told before it is shown. */
 async function file(person: Person, to: string, subject: string, more: { outcome?: string; from?: string; headers?: object } = {}) {
   const from = more.from ?? person.email;
   const raw = rawMailWithFile({ From: from, To: to, Subject: subject, ...more.headers }, 'offer.txt');
   await host.sendMail({ from, rcpt: await dropboxOf(person), raw });
-  return until(async () => {
+  const ended = await until(async () => {
     const entries = await itemsOf(person, '/v1/activity');
     return entries.find((entry) => entry.subject === subject && entry.outcome === (more.outcome ?? 'filed'));
   });
+  await untilDone(host, 'inbound');
+  return ended;
 }
 
 /** A mail account with two polls in its history, as the poller writes them. */
@@ -272,6 +274,8 @@ describe('R-42: mail that somebody may not see changes no byte of any answer to 
     for (const path of [`/v1/contacts/${contact}`, `/v1/leads/${lead}`]) {
       await until(async () => (await admin.api('GET', `${path}/mail-backfill`)).json.state === 'finished');
     }
+    // What is begun is over: first looks into mailboxes, words to the administrator, the audit of what was completed.
+    await untilDone(host, 'polls', 'inbound', 'backfills', 'backups', 'exports', 'offboardings');
     // Dropboxes are made when they are first looked at.
     for (const viewer of viewers()) await everything(viewer);
   });

@@ -1,4 +1,4 @@
-import { type TestHost, until } from '../support/host.ts';
+import { type TestHost, until, untilDone } from '../support/host.ts';
 import { insideTest, mailTest, openStage, type Stage } from '../support/stage.ts';
 import { join, mailedCode, type Person, rawMail } from '../support/tenant.ts';
 
@@ -21,7 +21,9 @@ afterAll(() => stage.end());
 const dropboxOf = async (person: Person): Promise<string> => (await person.api('GET', '/v1/dropbox')).json.address;
 const mailsOf = async (person: Person, record = `contacts/${contact}`) =>
   (await person.api('GET', `/v1/${record}/messages`)).json.items as { id: string; subject: string }[];
-const idOf = async (person: Person, subject: string) => (await mailsOf(person)).find((mail) => mail.subject === subject)?.id ?? '';
+/** What became of a mail is told before it is shown, its entry on the record being the last to be written: until it is there. */
+const shown = async (person: Person, subject: string, record?: string): Promise<string> =>
+  until(async () => (await mailsOf(person, record)).find((mail) => mail.subject === subject)?.id);
 const activityOf = async (person: Person) =>
   (await person.api('GET', '/v1/activity')).json.items as { outcome: string; reason?: string; subject?: string }[];
 const settled = (person: Person, subject: string, outcome: string) =>
@@ -64,7 +66,8 @@ insideTest(
     expect((await mika.api('POST', `/v1/dropbox/senders/${sender.id}/verify`, { code })).json.verifiedAt).toBeDefined();
     expect((await mika.api('POST', `/v1/held/${held.id}/replay`)).status).toBe(202);
     await settled(mika, 'From home', 'filed');
-    expect((await mailsOf(mika)).map(({ subject }) => subject)).toContain('From home');
+    await shown(mika, 'From home');
+    await untilDone(stage.host as TestHost, 'inbound');
     expect((await mika.api('GET', '/v1/held')).json.items).toEqual([]);
     expect(await activityOf(mika)).toContainEqual(expect.objectContaining({ subject: 'From home', replayed: true }));
   },
@@ -78,6 +81,7 @@ mailTest('a mail to a stranger makes a lead, once, and the audit says by which m
   expect(items).toMatchObject([
     { name: { first: '花子', last: '山田' }, addresses: ['hanako@prospect.example'], createdBy: { way: 'mail' } },
   ]);
+  await shown(mika, 'First', `leads/${items[0].id}`);
   expect(await mailsOf(mika, `leads/${items[0].id}`)).toMatchObject([{ subject: 'First' }]);
 });
 
@@ -116,7 +120,7 @@ mailTest('reading a mail: Japanese, attachments, HTML made safe, threads, and th
   ].join('\r\n');
   await stage.sendMail({ from: mika.email, rcpt: dropbox, raw });
   await settled(mika, '見積書', 'filed');
-  const id = await idOf(ken, '見積書');
+  const id = await shown(ken, '見積書');
 
   const mail = (await ken.api('GET', `/v1/messages/${id}`)).json;
   expect(mail).toMatchObject({
@@ -144,6 +148,7 @@ mailTest('reading a mail: Japanese, attachments, HTML made safe, threads, and th
   const reply = rawMail({ From: mika.email, To: 'taro@customer.example', Subject: 'Re: 2', References: '<thread-1@example.com>' });
   await stage.sendMail({ from: mika.email, rcpt: dropbox, raw: reply });
   await settled(mika, 'Re: 2', 'filed');
+  await shown(ken, 'Re: 2');
   expect((await ken.api('GET', `/v1/messages/${id}/thread`)).json.items).toMatchObject([{ subject: '見積書' }, { subject: 'Re: 2' }]);
 });
 
@@ -159,7 +164,8 @@ insideTest(
     await settled(mika, 'Filed twice', 'filed');
     await stage.sendMail({ from: mika.email, rcpt: kens, raw });
     await settled(ken, 'Filed twice', 'filed');
-    const id = await idOf(ken, 'Filed twice');
+    await untilDone(stage.host as TestHost, 'inbound');
+    const id = await shown(ken, 'Filed twice');
     const source = async (person: Person) => {
       const { headers } = await person.api('GET', `/v1/messages/${id}/raw`);
       return (await fetch(headers.get('location') ?? '')).text();
@@ -184,7 +190,7 @@ mailTest('BCC-22, R-11: with more than 10 MB of attachments the mail is there wi
   const raw = rawMail({ ...headers, Subject: 'Large' }, `${part(6 * 1024 * 1024)}\r\n${part(5 * 1024 * 1024)}\r\n--b--\r\n`);
   await stage.sendMail({ from: mika.email, rcpt: await dropboxOf(mika), raw });
   await settled(mika, 'Large', 'filed');
-  const id = await idOf(mika, 'Large');
+  const id = await shown(mika, 'Large');
   expect((await mika.api('GET', `/v1/messages/${id}`)).json).toMatchObject({ attachments: [], attachmentsOmitted: true });
   expect((await mika.api('GET', `/v1/messages/${id}/attachments/0`)).json).toMatchObject({ code: 'attachments-omitted', status: 410 });
   expect(await activityOf(mika)).toContainEqual(expect.objectContaining({ subject: 'Large', attachmentsOmitted: true }));
@@ -210,5 +216,5 @@ mailTest('a mail that burns the parser ends within its deadline, and its neighbo
   await stage.sendMail({ from: mika.email, rcpt: dropbox, raw: bomb });
   await stage.sendMail({ from: mika.email, rcpt: dropbox, raw: rawMail({ ...headers, Subject: 'neighbour' }) });
   await settled(mika, 'neighbour', 'filed');
-  await until(async () => (await activityOf(mika)).find(({ subject, outcome }) => subject === 'bomb' || outcome === 'held'), 60);
+  await until(async () => (await activityOf(mika)).find(({ subject, outcome }) => subject === 'bomb' || outcome === 'held'));
 });

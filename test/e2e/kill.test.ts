@@ -7,13 +7,13 @@ import { jest } from '@jest/globals';
 import { createTransport } from 'nodemailer';
 import { isFresh, root } from '../../lib/bundle.ts';
 import { firstStart } from '../../lib/local/demo.ts';
-import { startHost, until } from '../support/host.ts';
+import { startHost, until, untilDone } from '../support/host.ts';
 import { insideOnly } from '../support/stage.ts';
 
 const { test } = insideOnly('it kills processes');
 
 type Demo = { member: string; dropbox: string; contact: string };
-type Serving = { apiUrl: string; smtpPort: number; demo: Demo };
+type Serving = { apiUrl: string; smtpPort: number; endpoints: { sqs: string }; demo: Demo };
 type Running = Serving & { child: ChildProcess; pid: number };
 
 const bundles = join(root, '.build', 'functions');
@@ -49,9 +49,9 @@ async function npmStart(): Promise<Running> {
   await until(() => {
     if (child.exitCode !== null) throw new Error(`npm start ended: ${said}`);
     return said.includes('Try it');
-  }, 30);
-  const { pid, apiUrl, smtpPort } = JSON.parse(readFileSync(join(dir, 'host.json'), 'utf8'));
-  return { child, pid, apiUrl, smtpPort, demo: readDemo() };
+  });
+  const { pid, apiUrl, smtpPort, endpoints } = JSON.parse(readFileSync(join(dir, 'host.json'), 'utf8'));
+  return { child, pid, apiUrl, smtpPort, endpoints, demo: readDemo() };
 }
 
 const readDemo = () => JSON.parse(readFileSync(join(dir, 'demo.json'), 'utf8')) as Demo;
@@ -64,15 +64,15 @@ function killGroup(leader: number): void {
   }
 }
 
-/** Starts sending 200 mails to the contact over five connections. `accepted` are those that got their 250. */
-function send(host: Serving) {
+/** Starts sending 200 mails to the contact over five connections. `accepted` are those that got their 250; `at` is told how many. */
+function send(host: Serving, at: (count: number) => void) {
   const transport = createTransport({ host: '127.0.0.1', port: host.smtpPort, ignoreTLS: true, pool: true, maxConnections: 5 });
   const accepted: string[] = [];
   const mails = Array.from({ length: 200 }, async (_, n) => {
     const subject = `mail-${n}`;
     const raw = `From: mika@example.com\r\nTo: taro@customer.example\r\nSubject: ${subject}\r\nMessage-ID: <${n}@example.com>\r\n\r\nDear Taro\r\n`;
     await transport.sendMail({ envelope: { from: 'mika@example.com', to: host.demo.dropbox }, raw });
-    accepted.push(subject);
+    at(accepted.push(subject));
   });
   const done = Promise.allSettled(mails).then(() => transport.close());
   return { accepted, done };
@@ -99,15 +99,9 @@ async function expectEachOnce(host: Serving, accepted: readonly string[]): Promi
   await until(async () => {
     const there = new Set(subjectsOf(await timeline()));
     return accepted.every((subject) => there.has(subject));
-  }, 60);
-  // What was not accepted may be there all the same, once: let it arrive, then look.
-  let before = -1;
-  await until(async () => {
-    const now = (await timeline()).length;
-    const settled = now === before;
-    before = now;
-    return settled;
   });
+  // What was not accepted may be there all the same, once: let it arrive, then look.
+  await untilDone(host, 'inbound');
   const subjects = subjectsOf(await timeline());
   expect(subjects).toEqual([...new Set(subjects)]);
   const filed = (await listAll(host, '/v1/activity')).filter(({ outcome }) => outcome === 'filed');
@@ -135,9 +129,7 @@ async function endedGracefully({ child, pid }: Running): Promise<void> {
 
 test('kill -9 of npm start and all its processes while 200 mails come: every accepted one is there once', async () => {
   const host = await npmStart();
-  const { accepted, done } = send(host);
-  await until(() => accepted.length >= 60);
-  killGroup(host.child.pid as number);
+  const { accepted, done } = send(host, (count) => count === 60 && killGroup(host.child.pid as number));
   await done;
   expect(accepted.length).toBeLessThan(200);
   const again = await npmStart();
@@ -147,11 +139,9 @@ test('kill -9 of npm start and all its processes while 200 mails come: every acc
 
 test('kill -9 of npm alone: the host ends with it, and every accepted mail is there once', async () => {
   const host = await npmStart();
-  const { accepted, done } = send(host);
-  await until(() => accepted.length >= 20);
-  process.kill(host.child.pid as number, 'SIGKILL');
+  const { accepted, done } = send(host, (count) => count === 20 && process.kill(host.child.pid as number, 'SIGKILL'));
   await done;
-  await until(() => !alive(host.pid), 10);
+  await until(() => !alive(host.pid));
   const again = await npmStart();
   await expectEachOnce(again, accepted);
   await endedGracefully(again);
@@ -159,12 +149,10 @@ test('kill -9 of npm alone: the host ends with it, and every accepted mail is th
 
 test('kill -9 of the engine: the host says so and ends, and every accepted mail is there once', async () => {
   const host = await npmStart();
-  const { accepted, done } = send(host);
-  await until(() => accepted.length >= 60);
   const engine = childrenOf(host.pid).find(({ command }) => command.includes('engine/process'));
-  process.kill(engine?.pid as number, 'SIGKILL');
+  const { accepted, done } = send(host, (count) => count === 60 && process.kill(engine?.pid as number, 'SIGKILL'));
   await done;
-  await until(() => !alive(host.pid), 10);
+  await until(() => !alive(host.pid));
   const again = await npmStart();
   await expectEachOnce(again, accepted);
   await endedGracefully(again);
@@ -174,14 +162,13 @@ test('kill -9 of the mail function at work: the batch comes again, and every mai
   // As it is on AWS: what a dead function had in hand comes again when its visibility timeout is over, here sooner.
   const started = await startHost({ dir, firstStart, queueVisibility: 4 });
   const host = { ...started, demo: readDemo() };
-  const { accepted, done } = send(host);
   let killed = 0;
-  for (const enough of [10, 60, 110]) {
-    await until(() => accepted.length >= enough);
+  const { accepted, done } = send(host, (count) => {
+    if (![10, 60, 110].includes(count)) return;
     for (const { pid, command } of childrenOf(process.pid)) {
       if (command.includes('ingest-mail') && command.includes(bundles)) killed += Number(process.kill(pid, 'SIGKILL'));
     }
-  }
+  });
   await done;
   expect(killed).toBeGreaterThan(0);
   expect(accepted).toHaveLength(200);

@@ -23,6 +23,13 @@ afterAll(() => stage.end());
 
 const TEXT_CSV = { 'content-type': 'text/csv' };
 
+/** A mail that the activity tells of: it is shown a moment later. */
+const shown = (message: string | undefined) =>
+  until(async () => {
+    const answer = await mika.api('GET', `/v1/messages/${message}`);
+    return answer.status === 200 ? answer : undefined;
+  });
+
 test('MAX_JSON_BYTES of JSON are read, one more is 413 with the limit', async () => {
   const body = (bytes: number) => `{"name":{"last":"${'x'.repeat(bytes - 20)}"}}`;
   const ask = (bytes: number) => mika.api('POST', '/v1/leads', body(bytes), { 'content-type': 'application/json' });
@@ -44,7 +51,7 @@ test('MAX_IMPORT_BYTES of CSV are taken, one more is 413', async () => {
 test('a page has PAGE_DEFAULT rows when nobody says, PAGE_MAX at most', async () => {
   const rows = Array.from({ length: PAGE_MAX + 1 }, (_, i) => `Row ${i},row${i}@customer.example`);
   const started = await mika.api('POST', '/v1/contacts/import', `name,email\n${rows.join('\n')}\n`, TEXT_CSV);
-  await until(async () => (await mika.api('GET', `/v1/imports/${started.json.id}`)).json.state === 'done', 60);
+  await until(async () => (await mika.api('GET', `/v1/imports/${started.json.id}`)).json.state === 'done');
   const length = async (query: string) => (await mika.api('GET', `/v1/contacts${query}`)).json.items.length;
   expect([await length(''), await length(`?limit=${PAGE_MAX}`)]).toEqual([PAGE_DEFAULT, PAGE_MAX]);
   for (const limit of [0, -1, PAGE_MAX + 1, 'many']) expect((await mika.api('GET', `/v1/contacts?limit=${limit}`)).status).toBe(422);
@@ -63,9 +70,8 @@ mailTest('MAX_TEXT_CHARS of text are shown whole, one more is cut and said to be
     const { items } = (await mika.api('GET', '/v1/activity')).json as { items: { subject: string; message: string }[] };
     const sent = items.filter(({ subject }) => ['at', 'past'].includes(subject));
     return sent.length === 2 ? sent : undefined;
-  }, 60);
-  const read = async (subject: string) =>
-    (await mika.api('GET', `/v1/messages/${found.find((entry) => entry.subject === subject)?.message}`)).json;
+  });
+  const read = async (subject: string) => (await shown(found.find((entry) => entry.subject === subject)?.message)).json;
   const [at, past] = [await read('at'), await read('past')];
   expect([at.textTruncated, past.textTruncated]).toEqual([undefined, true]);
   expect([at.text.length, past.text.length]).toEqual([MAX_TEXT_CHARS, MAX_TEXT_CHARS]);
@@ -83,7 +89,7 @@ mailTest(`R-3: a mail to ${MAX_MATCHED_ADDRESSES} strangers makes as many record
       items: { subject: string; records: unknown[]; skipped: unknown[] }[];
     };
     return items.find(({ subject }) => subject === 'Hello all');
-  }, 60);
+  });
   expect(entry.records).toHaveLength(MAX_MATCHED_ADDRESSES);
   expect(entry.skipped).toEqual([{ address: '1 more', reason: 'beyond-limit' }]);
 });
@@ -99,13 +105,12 @@ mailTest('MAX_ANSWER_BYTES: a mail whose HTML is too large for an answer is show
       raw: rawMail({ ...headers, Subject }, `${body.replaceAll(' ', '\r\n')}\r\n`),
     });
   }
-  const shown = (subject: string) =>
+  const filed = (subject: string) =>
     until(async () => {
       const { items } = (await mika.api('GET', '/v1/activity')).json as { items: { subject: string; message?: string }[] };
-      const message = items.find((entry) => entry.subject === subject)?.message;
-      return message ? mika.api('GET', `/v1/messages/${message}`) : undefined;
-    }, 60);
-  const [long, short] = [await shown('a long page'), await shown('a short page')];
+      return items.find((entry) => entry.subject === subject)?.message;
+    });
+  const [long, short] = [await shown(await filed('a long page')), await shown(await filed('a short page'))];
   expect([long.status, long.json.htmlOmitted, long.json.html]).toEqual([200, true, undefined]);
   expect(long.json.text.length).toBeGreaterThan(100_000);
   expect([short.json.htmlOmitted, short.json.html]).toEqual([undefined, expect.stringContaining('short')]);

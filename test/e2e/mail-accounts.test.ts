@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join as path } from 'node:path';
 import { CREDENTIALS_PER_HOUR, DISCOVERIES_PER_HOUR, HOSTED_CHANGES_PER_HOUR } from '../../core/limits.ts';
-import { startHost, type TestHost, until } from '../support/host.ts';
+import { startHost, type TestHost, until, untilDone } from '../support/host.ts';
 import { mailAccount } from '../support/matrix-cells.ts';
 import { insideOnly } from '../support/stage.ts';
 import { join, newTenant, type Person } from '../support/tenant.ts';
@@ -146,6 +146,7 @@ test('a password is in no answer, no table, no queue, no log and no file of the 
   expect(answers.slice(6).map(({ status }) => status)).toEqual([409, 422, 422, 200]);
   const told = answers.map(({ text, headers }) => text + JSON.stringify([...headers]));
   expect(told.filter((answer) => answer.includes(CANARY))).toEqual([]);
+  await untilDone(host, 'polls');
   expect(filesWith(host.dir, 'mika@example.com').length).toBeGreaterThan(0);
   expect(filesWith(host.dir, CANARY)).toEqual([]);
 });
@@ -196,7 +197,7 @@ test('DISCOVERIES_PER_HOUR searches for servers an hour, one more is 429 with th
   expect(Number(answers.at(-1)?.headers.get('retry-after'))).toBeGreaterThan(0);
 });
 
-/** Files below `dir` whose bytes hold a text, plain or in base64. */
+/** Files below `dir` whose bytes hold a text, plain or in base64. Nothing is at work there meanwhile that would take one away. */
 function filesWith(dir: string, text: string): string[] {
   const files = readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((name) => path(dir, name));
   const spellings = [Buffer.from(text), Buffer.from(Buffer.from(text).toString('base64').replace(/=+$/, '').slice(0, -1))];

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join as path } from 'node:path';
 import { TRIALS_PER_HOUR } from '../../core/limits.ts';
-import { startHost, type TestHost } from '../support/host.ts';
+import { startHost, type TestHost, untilDone } from '../support/host.ts';
 import { LOCALHOST_CERT, type Pop3Server, startPop3Server } from '../support/pop3-server.ts';
 import { insideOnly } from '../support/stage.ts';
 import { join, newTenant, type Person } from '../support/tenant.ts';
@@ -114,7 +114,9 @@ test('GEN-1: before the administrator enables the add-on, nothing of this is the
   }
 });
 
-test('reliability row 32: the canary password is in no log and nowhere in the state', () => {
+test('reliability row 32: the canary password is in no log and nowhere in the state', async () => {
+  // What is at work there could take a file away that was just listed, or write one that was not.
+  await untilDone(host, 'polls', 'inbound');
   const files = (readdirSync(host.dir, { recursive: true, withFileTypes: true }) as import('node:fs').Dirent[]).filter((entry) =>
     entry.isFile(),
   );

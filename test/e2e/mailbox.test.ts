@@ -1,4 +1,4 @@
-import { startHost, type TestHost, until } from '../support/host.ts';
+import { startHost, type TestHost, until, untilDone } from '../support/host.ts';
 import { newMailbox, reached } from '../support/mailbox.ts';
 import { startPop3Server } from '../support/pop3-server.ts';
 import { insideOnly } from '../support/stage.ts';
@@ -27,6 +27,8 @@ test('R-39, POP-15, INB-14: a mailbox from its first sync on: what is old stays,
   expect(server.mails.map(({ raw }) => /Subject: (.*)\r/.exec(raw.toString())?.[1])).toEqual(['Long ago']);
   const subjects = (await owner.api('GET', '/v1/mail')).json.items.map(({ subject }: { subject: string }) => subject);
   expect(subjects).toEqual(['Later', 'Lately']);
+  // A poll tells after it has written what came of it.
+  await untilDone(host, 'polls');
   const told = (await host.outbox()).filter(({ destinations }) => destinations.includes(owner.email));
   expect(await Promise.all(told.map(async (mail) => /sync/.test(await mail.raw())))).toEqual([true]);
 });
@@ -40,7 +42,7 @@ test('POP-15: a policy chosen later holds for mail that was there before, from t
   const { id } = await poll(({ sync }) => sync.doneAt);
   expect(server.mails).toHaveLength(2);
   await owner.api('PATCH', `/v1/mail-accounts/${id}`, { deletion: { policy: 'delete-at-once' } });
-  await until(async () => (await read()).totals.deleted === 2, 90);
+  await poll(({ totals }) => totals.deleted === 2);
   expect(server.mails).toEqual([]);
 });
 

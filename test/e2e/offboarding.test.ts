@@ -1,7 +1,7 @@
 import { MAX_BACKUPS_AT_ONCE } from '../../core/limits.ts';
 import { callAws, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
-import { type Answer, startHost, type TestHost, until } from '../support/host.ts';
+import { type Answer, startHost, type TestHost, until, untilDone } from '../support/host.ts';
 import { reached, untilPolled } from '../support/mailbox.ts';
 import { mailAccount } from '../support/matrix-cells.ts';
 import { expectStatus } from '../support/matrix-people.ts';
@@ -22,8 +22,7 @@ let nth = 40_000;
 
 beforeAll(async () => {
   server = await startPop3Server();
-  // The timetable is looked at when a test says so: a poll of its own accord would come before the last one.
-  host = await startHost({ throttle: { rate: 10_000, burst: 10_000 }, settings: { LOCAL_MAIL_SERVERS: '{}' }, schedules: 'by-hand' });
+  host = await startHost({ throttle: { rate: 10_000, burst: 10_000 }, settings: { LOCAL_MAIL_SERVERS: '{}' } });
   ({ id: tenant, admin } = await newTenant(host));
   await expectStatus(200, admin.api('PATCH', '/v1/organisation', { mailAddOn: 'everyone' }));
   second = await join(host, admin, 'second@example.com', 'administrator');
@@ -44,7 +43,7 @@ const ended = (id: string) =>
     await host.fire('plan-polls');
     const run = await read(id);
     return run.state === 'running' ? undefined : run;
-  }, 60);
+  });
 const stepOf = (run: Shown, name: string) => run.steps.find((step: Shown) => step.name === name);
 const subjects = async (contact: string, person = jun) =>
   (await expectStatus(200, person.api('GET', `/v1/contacts/${contact}/messages`))).json.items.map(({ subject }: Shown) => subject);
@@ -76,9 +75,6 @@ const saveSharing = (person: Person, activeMailbox: string, type: string) =>
 const ownServer = () => ({ host: server.host, port: server.port, security: 'none', userName: 'taro', password: 'open sesame' });
 const deadServer = () => mailAccount(++nth).incoming;
 
-const attributesOf = async (QueueUrl: string) =>
-  (await callAws(host.endpoints.sqs, 'AmazonSQS.GetQueueAttributes', { QueueUrl, AttributeNames: ['All'] })).text();
-
 async function setAttribute(pk: string, sk: string, path: string[], value: string): Promise<void> {
   const names = Object.fromEntries(path.map((name, i) => [`#n${i}`, name]));
   const answer = await callAws(host.endpoints.dynamodb, 'DynamoDB_20120810.UpdateItem', {
@@ -98,7 +94,7 @@ describe('one request does all of it', () => {
     await untilPolled(host, { tenant, member: mika.id, account }, async () => {
       return (await mika.api('GET', `/v1/mail-accounts/${account}`)).json.state === 'ok';
     });
-    await until(async () => !/"ApproximateNumberOfMessages(NotVisible)?":"[1-9]/.test(await attributesOf('polls')));
+    await untilDone(host, 'polls');
     await fetchMail(host, mika, rawMail({ From: customer, To: mika.email, Subject: 'Long ago' }));
     // It lies on the server; nobody has looked since.
     server.add(reached(new Date(), { From: customer, To: mika.email, Subject: 'At the last moment' }));
@@ -168,7 +164,7 @@ describe('one request does all of it', () => {
     await until(async () => {
       await setAttribute(`T#${tenant}#Q`, json.id, ['steps', 'last-poll', 'memo', 'poll', 'until'], new Date().toISOString());
       return stepOf(await read(json.id), 'last-poll').state === 'done';
-    }, 60);
+    });
     const run = await ended(json.id);
     expect(run.state).toBe('completed');
     expect(stepOf(run, 'last-poll')).toMatchObject({
@@ -181,6 +177,8 @@ describe('one request does all of it', () => {
 describe('refused', () => {
   test('LCK-3, LCK-4, BKP-3: every reason with its cure; nothing is changed', async () => {
     const { person: ann, account } = await leaver('ann@example.com', deadServer(), 'private');
+    // The first look into the mailbox, which is shown here too.
+    await untilDone(host, 'polls');
     const before = (await admin.api('GET', `/v1/addon-users/${ann.id}`)).text;
     const answer = await offboard(ann, { successor: ann.id });
     expect([code(answer), answer.json.reasons.map(({ code: each }: Shown) => each)]).toEqual([

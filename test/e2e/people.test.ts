@@ -1,6 +1,5 @@
 import type { AuditEntry } from '../../core/audit/audit-store.ts';
-import { callAws } from '../../lib/local/engine.ts';
-import { startHost, type TestHost, until } from '../support/host.ts';
+import { startHost, type TestHost, until, untilDone } from '../support/host.ts';
 import { expectStatus } from '../support/matrix-people.ts';
 import { insideOnly } from '../support/stage.ts';
 import { join, mailedCode, newTenant, type Person, rawMail } from '../support/tenant.ts';
@@ -223,21 +222,13 @@ describe('R-33: a deactivated member', () => {
       deactivatedAt: expect.any(String),
     });
 
-    await everyMailIsDealtWith();
+    await untilDone(host, 'inbound');
     await expectStatus(200, change(gone.id, { status: 'active' }));
     await expectReason(gone, 'after the end', 'member-deactivated');
     expect((await gone.api('GET', '/v1/dropbox')).json.address).toBe(address);
     const { items } = (await expectStatus(200, mika.api('GET', `/v1/contacts/${contact.id}/messages`))).json;
     expect(items).toEqual([]);
   });
-
-  async function everyMailIsDealtWith(): Promise<void> {
-    await until(async () => {
-      const answer = await callAws(host.endpoints.sqs, 'AmazonSQS.GetQueueAttributes', { QueueUrl: 'inbound' });
-      const { Attributes } = (await answer.json()) as { Attributes: Record<string, string> };
-      return Attributes.ApproximateNumberOfMessages === '0' && Attributes.ApproximateNumberOfMessagesNotVisible === '0';
-    });
-  }
 });
 
 describe('R-41: who may read a record', () => {

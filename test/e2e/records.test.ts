@@ -1,3 +1,4 @@
+import { until } from '../support/host.ts';
 import { openStage, type Stage } from '../support/stage.ts';
 
 let stage: Stage;
@@ -99,12 +100,11 @@ test('an import tells what became of each line', async () => {
   const started = await api('POST', '/v1/leads/import', csv, { 'content-type': 'text/csv; charset=utf-8' });
   expect(started).toMatchObject({ status: 202, json: { state: 'running', total: 3 } });
   const path = started.headers.get('location') ?? '';
-  let state = await api('GET', path);
-  for (let tries = 0; state.json.state === 'running' && tries < 300; tries++) {
-    await new Promise((done) => setTimeout(done, 50));
-    state = await api('GET', path);
-  }
-  expect(state.json).toMatchObject({ state: 'done', handled: 3, created: 1, duplicates: 1, invalid: 1 });
+  const state = await until(async () => {
+    const { json } = await api('GET', path);
+    return json.state !== 'running' && json;
+  });
+  expect(state).toMatchObject({ state: 'done', handled: 3, created: 1, duplicates: 1, invalid: 1 });
   const first = await api('GET', `${path}/report?limit=2`);
   const second = await api('GET', `${path}/report?limit=2&cursor=${encodeURIComponent(first.json.next)}`);
   expect([...first.json.items, ...second.json.items]).toMatchObject([

@@ -15,7 +15,7 @@ const ports = ['--port', '0', '--smtp-port', '0', '--outbox-port', '0'];
 
 beforeAll(async () => {
   apart = spawn(process.execPath, ['bin/local.ts', '--dir', dir, '--quiet', ...ports], { stdio: ['ignore', 'ignore', 'inherit'] });
-  await until(() => existsSync(join(dir, 'demo.json')), 60);
+  await until(() => existsSync(join(dir, 'demo.json')));
 });
 afterAll(async () => {
   apart.kill('SIGTERM');

@@ -8,8 +8,8 @@ import { type FunctionRow, functions } from '../../functions/manifest.ts';
 import type { RecordedCall } from '../../lib/local/engine/calls.ts';
 import { callAws, signed, TABLE } from '../../lib/local/engine.ts';
 import { fetchMail } from '../support/fetched-mail.ts';
-import { startHost, type TestHost, until } from '../support/host.ts';
-import { newMailbox, reached, sendJob } from '../support/mailbox.ts';
+import { startHost, type TestHost, until, untilDone } from '../support/host.ts';
+import { newMailbox, reached, sendJob, untilPolled } from '../support/mailbox.ts';
 import { type Cell, cells, mailAccount } from '../support/matrix-cells.ts';
 import { type MatrixWorld, matrixWorld } from '../support/matrix-world.ts';
 import { startPop3Server } from '../support/pop3-server.ts';
@@ -30,7 +30,6 @@ let calls: RecordedCall[];
 beforeAll(async () => {
   host = await startHost({
     recordCalls: true,
-    schedules: 'by-hand',
     settings: { MAIL_DOMAIN, LOCAL_MAIL_SERVERS: '{}' },
     throttle: { rate: 10_000, burst: 10_000 },
   });
@@ -57,7 +56,7 @@ beforeAll(async () => {
       .map((line) => JSON.parse(line) as RecordedCall),
     ...names.flatMap((name) => callsOfLambda(name, queueOf(functions[name]))),
   ];
-}, 600_000);
+}, 900_000);
 afterAll(() => host.end());
 
 test('every call of every function is allowed by its role on AWS, and every right of every role is used', () => {
@@ -357,7 +356,7 @@ async function importTwoPages(): Promise<void> {
   const { api } = world.people.mika;
   const lines = Array.from({ length: 501 }, (_, i) => `Line ${i},line-${i % 400}@import.example`);
   const { id } = (await api('POST', '/v1/contacts/import', `last name,email\n${lines.join('\n')}\n`, { 'content-type': 'text/csv' })).json;
-  await until(async () => (await api('GET', `/v1/imports/${id}`)).json.state === 'done', 60);
+  await until(async () => (await api('GET', `/v1/imports/${id}`)).json.state === 'done');
   await api('GET', `/v1/imports/${id}/report`);
 }
 
@@ -390,6 +389,7 @@ async function backUp(): Promise<{ tenant: string; backup: string }> {
   });
   await host.sendMail({ from: leaver.email, rcpt: (await leaver.api('GET', '/v1/dropbox')).json.address, raw: both });
   await until(async () => (await leaver.api('GET', '/v1/activity')).json.items.some((each: Json) => each.subject === 'Of both'));
+  await untilDone(host, 'inbound');
   await fetchMail(host, leaver, both);
   await fetchMail(host, leaver, rawMail({ From: contact.addresses[0], To: leaver.email, Subject: 'Of one' }));
   const tenant = leaver.token.split('_').at(-4) as string;
@@ -397,7 +397,7 @@ async function backUp(): Promise<{ tenant: string; backup: string }> {
   await administrator.api('PATCH', `/v1/members/${leaver.id}`, { status: 'deactivated' });
   const started = await administrator.api('POST', `/v1/addon-users/${leaver.id}/backup`, { scope: 'all-records' });
   const read = async () => (await administrator.api('GET', `/v1/backups/${started.json.id}`)).json;
-  await until(async () => (await read()).state === 'completed', 60);
+  await until(async () => (await read()).state === 'completed');
   expect((await read()).result.mails).toBe(2);
 
   // Its worker takes it off the list when it has told who started it, which is after it was completed.
@@ -430,7 +430,7 @@ async function exportBackup({ tenant, backup }: { tenant: string; backup: string
 
   const read = async () => (await api('GET', `/v1/backups/${backup}/export/zip`)).json;
   expect((await api('POST', `/v1/backups/${backup}/export`, { format: 'zip' })).status).toBe(202);
-  await until(async () => (await read()).state === 'completed', 60);
+  await until(async () => (await read()).state === 'completed');
   expect((await read()).files).toHaveLength(2);
   const { headers } = await api('GET', `/v1/backups/${backup}/export/zip/files/1`);
   expect((await fetch(headers.get('location') as string)).status).toBe(200);
@@ -441,7 +441,7 @@ async function exportBackup({ tenant, backup }: { tenant: string; backup: string
   const job = { tenant: { S: tenant }, backup: { S: backup }, format: { S: 'zip' } };
   await dynamo('PutItem', { Item: { pk: { S: 'D#EXPORTS' }, sk: { S: `${tenant}#${backup}#zip` }, ...job } });
   expect(await host.fire('sweep-backups')).toEqual({ answer: expect.stringMatching(/"exports":1/) });
-  await until(async () => (await read()).state === 'completed', 60);
+  await until(async () => (await read()).state === 'completed');
 }
 
 const objectUrl = (key: string) => `${host.endpoints.s3}/mail/${key}`;
@@ -470,13 +470,16 @@ async function offBoard(): Promise<void> {
   const incoming = { host: server.host, port: server.port, security: 'none', userName: 'taro', password: 'open sesame' };
   const { id } = (await leaver.api('POST', '/v1/mail-accounts', { ...mailAccount(30_001), incoming, sharing: { type: 'custom' } })).json;
   const tenant = leaver.token.split('_').at(-4) as string;
-  await until(async () => {
-    await sendJob(host, 'polls', { poll: { tenant, member: leaver.id, account: id } });
+  await untilPolled(host, { tenant, member: leaver.id, account: id }, async () => {
     return (await leaver.api('GET', `/v1/mail-accounts/${id}`)).json.state === 'ok';
   });
+  await untilDone(host, 'polls');
   const started = await administrator.api('POST', `/v1/addon-users/${leaver.id}/offboard`, { successor: other.id });
   const read = async () => (await administrator.api('GET', `/v1/offboardings/${started.json.id}`)).json;
-  await until(async () => (await read()).state !== 'running', 60);
+  await until(async () => {
+    await host.fire('plan-polls');
+    return (await read()).state !== 'running';
+  });
   expect((await read()).steps.map(({ state }: Json) => state)).toEqual(['done', 'done', 'done', 'done', 'done']);
   await server.end();
 
@@ -601,7 +604,7 @@ async function deleteHidden(): Promise<void> {
     const { Item } = (await dynamo('GetItem', { Key: { pk: { S: `T#${tenant}#U#${gone.id}` }, sk: { S: 'DELETION' } } })) as Json;
     return Item?.noticeSentAt && Item.state.S;
   };
-  await until(async () => (await state()) === 'ended', 60);
+  await until(async () => (await state()) === 'ended');
 
   const remains = { KeyConditionExpression: 'pk = :pk', ExpressionAttributeValues: { ':pk': { S: `T#${tenant}#G#${gone.id}` } } };
   const { Items } = (await dynamo('Query', remains)) as Json;
@@ -620,7 +623,7 @@ async function deleteHidden(): Promise<void> {
     });
   }
   await host.fire('begin-deletions');
-  await until(async () => ((await dynamo('Query', remains)) as Json).Count === 0, 60);
+  await until(async () => ((await dynamo('Query', remains)) as Json).Count === 0);
 }
 
 /** All that came so far is looked at, as the daily run would an hour later; a filed mail, a held one, one that was lost. */
@@ -630,6 +633,7 @@ async function reconcile(): Promise<void> {
   const received = `Received: from x by inbound-smtp.eu-west-1.amazonaws.com with SMTP id ${id} for ${address}; ${new Date().toUTCString()}`;
   const body = `${received}\r\n${rawMail({ From: world.people.mika.email, To: 'lost@prospect.example', Subject: 'Lost' })}`;
   await fetch(`${host.endpoints.s3}/mail/raw/${id}`, { method: 'PUT', headers: signed(), body });
+  await untilDone(host, 'inbound');
   const outcome = await host.invoke('reconcile-raw-mail', { minutes: 0 });
   expect(outcome).toEqual({ answer: expect.stringMatching(/"looked":[1-9].*"healed":1,/) });
 }

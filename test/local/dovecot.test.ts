@@ -1,6 +1,7 @@
 import { openPop3, type Pop3Connection, type Pop3Options } from '../../core/account/pop3-client.ts';
 import { asServed, DIFFICULT_MAILS, difficultMail, sha256 } from '../support/difficult-mails.ts';
 import { type Dovecot, describeWithDovecot, startDovecot } from '../support/dovecot.ts';
+import { until } from '../support/host.ts';
 
 const LOGIN = { userName: 'taro', password: 'open sesame' };
 const MAX = 64 * 1024 * 1024;
@@ -50,7 +51,7 @@ describeWithDovecot('POP-2: real mailboxes', () => {
     expect(before.size).toBe(3);
     await session.dele(2);
     await session.quit();
-    const after = await opened({ login });
+    const after = await untilFree(() => opened({ login }));
     expect([...(await after.uidl()).values()]).toEqual([before.get(1), before.get(3)]);
     await after.quit();
     expect(dovecot.count('hana')).toBe(2);
@@ -74,12 +75,10 @@ describeWithDovecot('POP-2: real mailboxes', () => {
   });
 });
 
-/** A session that was dropped holds its maildrop until the server has noticed. */
-async function untilFree(open: () => Promise<Pop3Connection>): Promise<Pop3Connection> {
-  for (let tries = 0; ; tries++) {
-    const session = await open().catch((error: { code?: string }) => {
-      if (error.code !== 'IN-USE' || tries > 200) throw error;
-    });
-    if (session) return session;
-  }
-}
+/** A session holds its maildrop until the server has noticed that it is over, which is after the answer to QUIT. */
+const untilFree = (open: () => Promise<Pop3Connection>): Promise<Pop3Connection> =>
+  until(() =>
+    open().catch((error: { code?: string }): undefined => {
+      if (error.code !== 'IN-USE') throw error;
+    }),
+  );

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { startTable } from '../support/engine.ts';
+import { until } from '../support/host.ts';
 
 test('a table is created, written and read', async () => {
   const { table, end } = await startTable();
@@ -21,10 +22,7 @@ test('DynamoDB ends with the process that started it, even when that is killed w
   await fetch(endpoint);
   owner.kill('SIGKILL');
   await once(owner, 'exit');
-  for (let tries = 0; await reachable(endpoint); tries++) {
-    expect(tries).toBeLessThan(100);
-    await new Promise((done) => setTimeout(done, 50));
-  }
+  await until(async () => !(await reachable(endpoint)));
 });
 
 const reachable = (url: string) =>

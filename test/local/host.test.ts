@@ -8,7 +8,7 @@ import { GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/clien
 import { root } from '../../lib/bundle.ts';
 import { callAws } from '../../lib/local/engine.ts';
 import { rows } from '../fixtures/host/manifest.ts';
-import { startHost, type TestHost, until } from '../support/host.ts';
+import { startHost, type TestHost, until, untilDone } from '../support/host.ts';
 
 const bundles = join(root, '.build', 'fixture-host');
 const options = { manifest: rows, bundles, queueVisibility: 1 };
@@ -23,24 +23,24 @@ afterAll(async () => {
 });
 
 const good = () => host.api('good');
-const send = (MessageBody: string) => callAws(host.endpoints.sqs, 'AmazonSQS.SendMessage', { QueueUrl: 'imports', MessageBody });
-const receive = async (QueueUrl: string) =>
+const send = (MessageBody: string, to = host) => callAws(to.endpoints.sqs, 'AmazonSQS.SendMessage', { QueueUrl: 'imports', MessageBody });
+const receive = async (QueueUrl: string, from = host) =>
   (
-    (await (await callAws(host.endpoints.sqs, 'AmazonSQS.ReceiveMessage', { QueueUrl, MaxNumberOfMessages: 10 })).json()) as {
+    (await (await callAws(from.endpoints.sqs, 'AmazonSQS.ReceiveMessage', { QueueUrl, MaxNumberOfMessages: 10 })).json()) as {
       Messages?: { Body: string }[];
     }
   ).Messages ?? [];
-const s3 = () =>
+const s3 = (of = host) =>
   new S3Client({
-    endpoint: host.endpoints.s3,
+    endpoint: of.endpoints.s3,
     forcePathStyle: true,
     region: 'eu-west-1',
     credentials: { accessKeyId: 'host', secretAccessKey: 'local' },
   });
-const keys = async (Prefix: string) =>
-  ((await s3().send(new ListObjectsV2Command({ Bucket: 'mail', Prefix }))).Contents ?? []).map(({ Key }) => Key ?? '');
+const keys = async (Prefix: string, of = host) =>
+  ((await s3(of).send(new ListObjectsV2Command({ Bucket: 'mail', Prefix }))).Contents ?? []).map(({ Key }) => Key ?? '');
 const content = async (Key: string) => (await s3().send(new GetObjectCommand({ Bucket: 'mail', Key }))).Body?.transformToString() ?? '';
-const deliveries = async (body: string) => (await keys(`t/seen/${body}/`)).length;
+const deliveries = async (body: string, of = host) => (await keys(`t/seen/${body}/`, of)).length;
 
 describe('the HTTP API', () => {
   test('a request becomes an event of payload format 2.0', async () => {
@@ -176,35 +176,29 @@ test("a function is given its row's environment and nothing of the host's", asyn
 
 describe('queues', () => {
   test('of a batch only what failed comes again, and after five tries it lies in the dead-letter queue', async () => {
-    await Promise.all(['fine-1', 'fail-1', 'fine-2'].map(send));
-    const dead = await until(async () => (await receive('imports-dead')).find(({ Body }) => Body === 'fail-1'), 30);
+    // A batch must be through before it shows again, on any machine, or all of it comes again; so its function is started before.
+    const patient = await startHost({ ...options, queueVisibility: 6 });
+    await patient.invoke('consume', { Records: [] });
+    await Promise.all(['fine-1', 'fail-1', 'fine-2'].map((body) => send(body, patient)));
+    const dead = await until(async () => (await receive('imports-dead', patient)).find(({ Body }) => Body === 'fail-1'));
     expect(dead.Body).toBe('fail-1');
-    expect(await deliveries('fail-1')).toBe(5);
-    expect([await deliveries('fine-1'), await deliveries('fine-2')]).toEqual([1, 1]);
+    expect(await deliveries('fail-1', patient)).toBe(5);
+    expect([await deliveries('fine-1', patient), await deliveries('fine-2', patient)]).toEqual([1, 1]);
+    await patient.end();
   });
 
   test('a batch whose function crashes, or answers what Lambda cannot read, comes again whole', async () => {
-    await Promise.all(['crash-1', 'wrong-1'].map(send));
+    await Promise.all([send('crash-1'), send('wrong-1')]);
     await until(async () => (await deliveries('crash-1')) >= 2 && (await deliveries('wrong-1')) >= 2);
   });
 });
 
 test('chaos delivers batches twice', async () => {
   const wild = await startHost({ ...options, chaos: { duplicate: 1 } });
-  await callAws(wild.endpoints.sqs, 'AmazonSQS.SendMessage', { QueueUrl: 'imports', MessageBody: 'once' });
-  const log = () => callAws(wild.endpoints.sqs, 'AmazonSQS.GetQueueAttributes', { QueueUrl: 'imports' }).then((answer) => answer.json());
-  await until(async () =>
-    JSON.stringify(await log()).includes('"ApproximateNumberOfMessages":"0","ApproximateNumberOfMessagesNotVisible":"0"'),
-  );
-  const client = new S3Client({
-    endpoint: wild.endpoints.s3,
-    forcePathStyle: true,
-    region: 'eu-west-1',
-    credentials: { accessKeyId: 'host', secretAccessKey: 'local' },
-  });
-  const seen = await client.send(new ListObjectsV2Command({ Bucket: 'mail', Prefix: 't/seen/once/' }));
+  await send('once', wild);
+  await untilDone(wild, 'imports');
   // At least twice: on a busy machine the queue may bring it once more by itself.
-  expect(seen.KeyCount).toBeGreaterThanOrEqual(2);
+  expect(await deliveries('once', wild)).toBeGreaterThanOrEqual(2);
   await wild.end();
 });
 
@@ -301,18 +295,19 @@ describe('the mail drop', () => {
     const other = await startHost(options);
     process.kill(other.pids().engine, 'SIGKILL');
     const sent = other.sendMail({ from: 'a@example.org', rcpt: 'x@dropbox.example.com', raw });
-    await expect(sent).rejects.toThrow(/451|ECONNREFUSED|closed|421/);
+    await expect(sent).rejects.toThrow(/451|ECONNREFUSED|ECONNRESET|EPIPE|closed|421/);
     await other.end();
   });
 });
 
 test('a changed source is built and runs for the next event; one that does not compile changes nothing', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'source-'));
+  const built = mkdtempSync(join(tmpdir(), 'built-'));
   const file = join(folder, 'handler.ts');
   const source = (text: string) => writeFileSync(file, text);
   source('export const handler = async () => 1;');
   const manifest = { operate: { ...rows.operate!, entry: relative(root, file) } };
-  const watching = await startHost({ manifest, bundles: join(folder, 'built'), watch: [folder] });
+  const watching = await startHost({ manifest, bundles: built, watch: [folder] });
   expect(await watching.invoke('operate', {})).toEqual({ answer: '1' });
   source('export const handler = async () => 2;');
   await until(async () => JSON.stringify(await watching.invoke('operate', {})) === '{"answer":"2"}');
@@ -322,7 +317,7 @@ test('a changed source is built and runs for the next event; one that does not c
   source('export const handler = async () => 4;');
   await until(async () => JSON.stringify(await watching.invoke('operate', {})) === '{"answer":"4"}');
   await watching.end();
-  rmSync(folder, { recursive: true });
+  for (const each of [folder, built]) rmSync(each, { recursive: true });
 });
 
 describe('starting', () => {

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createTransport } from 'nodemailer';
 import { root } from '../../lib/bundle.ts';
-import { callAws, signed } from '../../lib/local/engine.ts';
+import { signed } from '../../lib/local/engine.ts';
 import { rows } from '../fixtures/host/manifest.ts';
-import { startHost, until } from '../support/host.ts';
+import { startHost, until, untilDone } from '../support/host.ts';
 
 const bundles = join(root, '.build', 'fixture-host');
 const script = join(root, 'test/fixtures/host/run.ts');
@@ -115,9 +115,7 @@ test('every mail that was accepted before a kill -9 is delivered after the next 
     );
     return (notices as { mail: { commonHeaders: { subject: string } } }[]).map(({ mail }) => mail.commonHeaders.subject);
   };
-  const queue = async () =>
-    JSON.stringify(await (await callAws(again.endpoints.sqs, 'AmazonSQS.GetQueueAttributes', { QueueUrl: 'inbound' })).json());
-  await until(async () => (await queue()).includes('"ApproximateNumberOfMessages":"0","ApproximateNumberOfMessagesNotVisible":"0"'));
+  await untilDone(again, 'inbound');
   const subjects = new Set(await arrived());
   expect(accepted.filter((subject) => !subjects.has(subject))).toEqual([]);
   expect(accepted.length).toBeLessThan(200);

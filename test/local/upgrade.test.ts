@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { firstStart } from '../../lib/local/demo.ts';
 import { callAws, TABLE } from '../../lib/local/engine.ts';
-import { startHost, type TestHost, until } from '../support/host.ts';
+import { startHost, type TestHost, until, untilDone } from '../support/host.ts';
 import { rawMail } from '../support/tenant.ts';
 
 /**
@@ -39,41 +39,38 @@ async function keepAlive({ endpoints }: TestHost): Promise<void> {
 const demoOf = (state: string) =>
   JSON.parse(readFileSync(join(state, 'demo.json'), 'utf8')) as Record<'member' | 'administrator' | 'dropbox' | 'contact', string>;
 
-test.each(VERSIONS)(
-  'state of version %s is read: mail, held mail, tokens, secrets; and no mail is taken in twice',
-  async (version) => {
-    const state = join(dir, version);
-    mkdirSync(state);
-    execFileSync('tar', ['xzf', join(KEPT, `${version}.tgz`), '-C', state]);
-    host = await startHost({ dir: state });
-    expect(host.isNew).toBe(false);
-    await keepAlive(host);
-    const { member, administrator, dropbox, contact } = demoOf(state);
-    const api = host.api(member);
-    const subjects = async () =>
-      (await api('GET', `/v1/contacts/${contact}/messages`)).json.items.map((each: { subject: string }) => each.subject);
-    const outcomes = async () => (await api('GET', '/v1/activity')).json.items.map((each: { outcome: string }) => each.outcome).sort();
+test.each(VERSIONS)('state of version %s is read: mail, held mail, tokens, secrets; and no mail is taken in twice', async (version) => {
+  const state = join(dir, version);
+  mkdirSync(state);
+  execFileSync('tar', ['xzf', join(KEPT, `${version}.tgz`), '-C', state]);
+  host = await startHost({ dir: state });
+  expect(host.isNew).toBe(false);
+  await keepAlive(host);
+  const { member, administrator, dropbox, contact } = demoOf(state);
+  const api = host.api(member);
+  const subjects = async () =>
+    (await api('GET', `/v1/contacts/${contact}/messages`)).json.items.map((each: { subject: string }) => each.subject);
+  const outcomes = async () => (await api('GET', '/v1/activity')).json.items.map((each: { outcome: string }) => each.outcome).sort();
 
-    expect((await api('GET', '/v1/dropbox')).json.address).toBe(dropbox);
-    expect(await subjects()).toEqual(['Before']);
-    const [mail] = (await api('GET', `/v1/contacts/${contact}/messages`)).json.items;
-    expect((await api('GET', `/v1/messages/${mail.id}`)).json.text).toContain('Hello');
-    expect((await host.api(administrator)('GET', '/v1/audit')).json.items.length).toBeGreaterThan(3);
-    expect(await outcomes()).toEqual(['filed', 'held']);
+  expect((await api('GET', '/v1/dropbox')).json.address).toBe(dropbox);
+  expect(await subjects()).toEqual(['Before']);
+  const [mail] = (await api('GET', `/v1/contacts/${contact}/messages`)).json.items;
+  expect((await api('GET', `/v1/messages/${mail.id}`)).json.text).toContain('Hello');
+  expect((await host.api(administrator)('GET', '/v1/audit')).json.items.length).toBeGreaterThan(3);
+  expect(await outcomes()).toEqual(['filed', 'held']);
 
-    await host.sendMail({ from: before.From, rcpt: dropbox, raw: rawMail(before) });
-    await until(async () => (await outcomes()).includes('duplicate'));
-    expect(await subjects()).toEqual(['Before']);
-    expect(JSON.parse(((await host.invoke('reconcile-raw-mail', { minutes: 0 })) as { answer: string }).answer)).toMatchObject({
-      healed: 0,
-    });
+  await host.sendMail({ from: before.From, rcpt: dropbox, raw: rawMail(before) });
+  await until(async () => (await outcomes()).includes('duplicate'));
+  await untilDone(host, 'inbound');
+  expect(await subjects()).toEqual(['Before']);
+  expect(JSON.parse(((await host.invoke('reconcile-raw-mail', { minutes: 0 })) as { answer: string }).answer)).toMatchObject({
+    healed: 0,
+  });
 
-    const held = (await api('GET', '/v1/held')).json.items[0];
-    expect((await api('POST', `/v1/held/${held.id}/replay`)).status).toBe(202);
-    await until(async () => (await api('GET', `/v1/held/${held.id}`)).json.state === 'held');
-  },
-  120_000,
-);
+  const held = (await api('GET', '/v1/held')).json.items[0];
+  expect((await api('POST', `/v1/held/${held.id}/replay`)).status).toBe(202);
+  await until(async () => (await api('GET', `/v1/held/${held.id}`)).json.state === 'held');
+});
 
 (process.env.UPGRADE_WRITE ? test : test.skip)('writes the state of this version', async () => {
   const state = join(dir, 'new');

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createTransport } from 'nodemailer';
 import type { SentMail } from '../../lib/local/engine/mails.ts';
+import { callAws } from '../../lib/local/engine.ts';
 import { type Host, type HostOptions, start } from '../../lib/local/host.ts';
 
 export type TestHost = Host & {
@@ -24,13 +25,16 @@ afterAll(async () => {
 });
 
 /** What a stage on AWS may take, where a poller waits for its batch and functions start cold, and what a busy machine may. */
-const PATIENCE_SECONDS = 60;
+const PATIENCE_SECONDS = 180;
 
-/** The whole system in a directory of its own with ports of its own, built when a source is newer; `end()` removes it all. */
+/**
+ * The whole system in a directory of its own with ports of its own, built when a source is newer; `end()` removes it all. Its timetable
+ * is fired by hand: a poll of its own accord, a minute after the start, would come between two steps of some test on a slow machine.
+ */
 export async function startHost(options: Partial<HostOptions> = {}): Promise<TestHost> {
   if (process.env.BASE_URL) throw new Error('BASE_URL names a stage that runs apart: a test with a host of its own says insideOnly(...)');
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'host-'));
-  const host = await start({ quiet: true, ports: { api: 0, smtp: 0, outbox: 0 }, ...options, dir });
+  const host = await start({ quiet: true, schedules: 'by-hand', ports: { api: 0, smtp: 0, outbox: 0 }, ...options, dir });
   const end = async () => {
     running.delete(end);
     await host.end();
@@ -92,4 +96,14 @@ export async function until<T>(ask: () => T | Promise<T>, seconds = PATIENCE_SEC
     if (Date.now() > deadline) throw last ?? new Error(`nothing came within ${seconds} s`);
     await new Promise((done) => setTimeout(done, 50));
   }
+}
+
+/** Until nothing waits in these queues of a host, and nobody has anything of them in hand: what was begun there is through. */
+export async function untilDone({ endpoints }: { endpoints: { sqs: string } }, ...queues: string[]): Promise<void> {
+  const lying = async (QueueUrl: string) => {
+    const answer = await callAws(endpoints.sqs, 'AmazonSQS.GetQueueAttributes', { QueueUrl, AttributeNames: ['All'] });
+    const { Attributes } = (await answer.json()) as { Attributes: Record<string, string> };
+    return ['', 'NotVisible', 'Delayed'].some((which) => Attributes[`ApproximateNumberOfMessages${which}`] !== '0');
+  };
+  await until(async () => !(await Promise.all(queues.map(lying))).includes(true));
 }

@@ -42,7 +42,7 @@ export function untilPolled<T>(host: TestHost, poll: { tenant: string; member: s
   return until(async () => {
     if (tries++ % TRIES_A_POLL === 0) await sendJob(host, 'polls', { poll });
     return ask();
-  }, 120);
+  }, 600);
 }
 const TRIES_A_POLL = 60;
 

@@ -154,7 +154,7 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
       202,
       api('POST', `/v1/addon-users/${(await leaver(owner)).id}/offboard`, { reason: canaryOf(owner) }),
     );
-    await until(async () => (await api('GET', `/v1/offboardings/${json.id}`)).json.state === 'completed', 60);
+    await until(async () => (await api('GET', `/v1/offboardings/${json.id}`)).json.state === 'completed');
     return json as { id: string };
   };
 

@@ -263,19 +263,20 @@ describe('reliability row 34: TLS', () => {
 });
 
 describe('a server that hangs, lies or is none', () => {
-  const SHORT = { ...TRUSTED, serverMs: 1500 };
+  /** A machine that is busy must be through with the server that answers by then. */
+  const SHORT = { ...TRUSTED, serverMs: 4000 };
 
-  test('costs at most its own deadline, the other server is tried all the same', async () => {
-    const port = await listener(() => {});
-    const { incoming } = await pop3({ security: 'implicit' });
-    for (const security of ['implicit', 'starttls', 'none'] as const) {
+  test.each(['implicit', 'starttls', 'none'] as const)(
+    'costs at most its own deadline, the other server is tried all the same: %s',
+    async (security) => {
+      const port = await listener(() => {});
+      const { incoming } = await pop3({ security: 'implicit' });
       const outgoing = { host: 'localhost', port, security, userName: 'taro', password: PASSWORD };
-      const trial = await tryServers({ incoming, outgoing }, SHORT);
+      const [trial, silent] = await Promise.all([tryServers({ incoming, outgoing }, SHORT), tryServers({ incoming: outgoing }, SHORT)]);
       expect([trial.incoming.ok, codes(trial.outgoing!.steps)?.[1]]).toEqual([true, 'connection-lost']);
-      const silent = await tryServers({ incoming: outgoing }, SHORT);
       expect(codes(silent.incoming.steps)?.[1]).toBe('connection-lost');
-    }
-  });
+    },
+  );
 
   test.each([
     ['drops the connection', (port: number) => port, () => listener((socket) => socket.destroy()), 'connection-lost'],
