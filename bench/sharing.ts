@@ -1,6 +1,7 @@
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import { QueryCommand } from '@aws-sdk/lib-dynamodb';
 import { sha256 } from '../core/ids.ts';
+import { MAX_POLICY_EXCLUSIONS } from '../core/limits.ts';
 import type { Viewer } from '../core/member/viewer.ts';
 import { seriesOf } from '../core/message/counterpart.ts';
 import type { Copy } from '../core/message/message.ts';
@@ -9,7 +10,8 @@ import { joinThread } from '../core/message/thread-store.ts';
 import { listTimeline } from '../core/message/timeline-store.ts';
 import { listThread } from '../core/message/visible-message-store.ts';
 import { canSee, type OwnerSettings } from '../core/sharing/can-see.ts';
-import type { Sharing } from '../core/sharing/sharing.ts';
+import { type MailPolicy, NO_POLICY } from '../core/sharing/mail-policy.ts';
+import { type Sharing, underPolicy } from '../core/sharing/sharing.ts';
 import type { Item, Table } from '../core/table/client.ts';
 import { holderKey, recordKey, recordPartition, tickKey, timelineKey, timelinePrefix } from '../core/table/keys.ts';
 import { dropboxWorld, type World } from '../test/support/dropbox-world.ts';
@@ -63,10 +65,22 @@ export async function benchSharing(): Promise<Figure[]> {
     await fill(table, viewer, 'small', mailsOf(owners, 1000));
     await fill(table, viewer, 'large', mailsOf(owners, 100_000));
 
-    const [alone, crowded] = [0, 1000].map((hidden) => sha256('thread', String(hidden)).slice(0, 40)) as [string, string];
-    for (const thread of [alone, crowded]) await converse(table, viewer, thread, owners[4] as Owner, 10);
+    const newThread = async (name: string) => {
+      const thread = sha256('thread', name).slice(0, 40);
+      await converse(table, viewer, thread, owners[4] as Owner, 10);
+      return thread;
+    };
+    const [alone, crowded, several, everOthers] = [
+      await newThread('alone'),
+      await newThread('crowded'),
+      await newThread('several'),
+      await newThread('ever others'),
+    ];
+    const unticked = owners.find(({ sharing, ticked }) => sharing.type === 'custom' && !ticked) as Owner;
     await converse(table, viewer, crowded, owners[0] as Owner, 500);
     await converse(table, viewer, crowded, owners[7] as Owner, 500);
+    await converse(table, viewer, several, unticked, 1000, () => DOZEN.slice(0, 5));
+    await converse(table, viewer, everOthers, unticked, 1000, threeOfTwelve);
     const thread = (id: string) => async () => {
       const rows = await listThread(table, viewer, id, 500);
       if (rows.length !== 10) throw new Error(`a thread of ${rows.length} mails`);
@@ -81,6 +95,8 @@ export async function benchSharing(): Promise<Figure[]> {
       bare,
       alone: thread(alone),
       crowded: thread(crowded),
+      several: thread(several),
+      'ever others': thread(everOthers),
       ...Object.fromEntries(['mixed', 'visible', 'few', 'few and hidden', 'small', 'large'].map((name) => [name, list(name)])),
     };
     const of = await compare(compared, units);
@@ -102,7 +118,12 @@ export async function benchSharing(): Promise<Figure[]> {
       atMost('thread of 10 mails and 1,000 hidden / of 10', ratio('crowded', 'alone'), 2, ' x'),
       plain('thread of 10 mails and 1,000 hidden: read units', of('crowded').units, '', 1),
       plain('thread of 10 mails: read units', of('alone').units, '', 1),
+      atMost('thread of 10 mails and 1,000 hidden to the same five / of 10', ratio('several', 'alone'), 2, ' x'),
+      plain('thread of 10 mails and 1,000 hidden to the same five: read units', of('several').units, '', 1),
+      plain('thread of 10 mails and 1,000 hidden to ever other three / of 10', ratio('ever others', 'alone'), ' x'),
+      plain('thread of 10 mails and 1,000 hidden to ever other three: read units', of('ever others').units, '', 1),
       atMost('deciding on one mail', decisionMicros(viewer), 5, ' µs', 3),
+      atMost('deciding on one mail under the longest policy', decisionMicros(viewer, LONGEST_POLICY), 5, ' µs', 3),
     ];
   } finally {
     await end();
@@ -161,19 +182,49 @@ async function fill(table: Table, { tenant }: Viewer, record: string, mails: Mai
   await table.putMany([...notes.values(), ...items]);
 }
 
+/** Who takes part in a long conversation, beside its owner. */
+const DOZEN = Array.from({ length: 12 }, (_, n) => `someone-${n}@customer.example`);
+/** Another three of them for each of 220 mails. */
+const THREES = DOZEN.flatMap((a, i) => DOZEN.slice(i + 1).flatMap((b, j) => DOZEN.slice(i + j + 2).map((c) => [a, b, c])));
+const threeOfTwelve = (n: number) => THREES[n % THREES.length] as string[];
+
 /** Mails of an owner in a conversation, as they are filed. */
-async function converse(table: Table, { tenant }: Viewer, thread: string, { id }: Owner, mails: number): Promise<void> {
-  const [other] = OTHER_SIDES[0] as [string];
+async function converse(
+  table: Table,
+  { tenant }: Viewer,
+  thread: string,
+  { id }: Owner,
+  mails: number,
+  to: (n: number) => string[] = () => OTHER_SIDES[0] as string[],
+): Promise<void> {
   const on = [{ module: 'contacts', id: 'threads' }];
   await table.put({ ...recordKey(tenant, 'threads'), id: 'threads', module: 'contacts', owner: id });
   for (let n = 0; n < mails; n++) {
     const message = sha256(thread, id, String(n)).slice(0, 40);
     const receivedAt = new Date(Date.UTC(2026, 0, 1) + n * 60_000).toISOString();
-    const held = { message, member: id, channel: 'mailbox', counterparts: [other] } as const;
-    const copy: Copy = { ...held, counterparts: [other], direction: 'received', receivedAt, delivery: message, records: on };
+    const counterparts = to(n);
+    const copy: Copy = {
+      message,
+      member: id,
+      channel: 'mailbox',
+      counterparts,
+      direction: 'received',
+      receivedAt,
+      delivery: message,
+      records: on,
+    };
     await joinThread(table, tenant, thread, copy as Required<Copy>);
     await putCopy(table, tenant, copy);
-    const row = { message, owner: id, receivedAt, subject: 'Our questions', from: other, to: [], snippet: '', attachments: 0 };
+    const row = {
+      message,
+      owner: id,
+      receivedAt,
+      subject: 'Our questions',
+      from: counterparts[0] ?? '',
+      to: [],
+      snippet: '',
+      attachments: 0,
+    };
     await putTimelineEntry(table, tenant, 'threads', seriesOf(copy), { ...row, direction: 'received' });
   }
 }
@@ -228,13 +279,20 @@ function countReads(table: Table): () => number {
 }
 type Consumed = { CapacityUnits?: number };
 
+/** As much as an organisation may exclude. */
+const LONGEST_POLICY: MailPolicy = {
+  ...NO_POLICY,
+  excludedDomains: Array.from({ length: MAX_POLICY_EXCLUSIONS }, (_, n) => `firm-${n}.example`),
+  excludedAddresses: Array.from({ length: MAX_POLICY_EXCLUSIONS }, (_, n) => `person-${n}@a.example`),
+};
+
 /** One decision, with the most a member may exclude and a mail to twenty: microseconds. */
-function decisionMicros(viewer: Viewer): number {
+function decisionMicros(viewer: Viewer, policy?: MailPolicy): number {
   const counterparts = Array.from({ length: 20 }, (_, n) => `someone-${n}@department-${n}.customer.example`);
   const settings = TYPES.map((sharing): OwnerSettings => {
     const excluded = { type: 'public', excludedDomains: ['a.example', 'b.example', 'c.example', 'd.example', 'e.example'] } as const;
     const full: Sharing = sharing.type === 'public' ? { ...excluded, excludedDomains: [...excluded.excludedDomains] } : sharing;
-    return { dropboxVisibility: 'sharing', sharing: full, deactivated: false };
+    return { dropboxVisibility: 'sharing', sharing: underPolicy(full, policy), deactivated: false };
   });
   const times: number[] = [];
   for (let round = 0; round < 20; round++) {

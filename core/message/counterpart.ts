@@ -12,8 +12,15 @@ export function counterpartsOf(
   direction: Copy['direction'],
 ): string[] {
   const [addresses, beside] = direction === 'sent' ? [[...to, ...cc], others?.recipients] : [from, others?.from];
-  return [...new Set([...addresses.map(({ address }) => address), ...(beside ?? [])])].sort();
+  const all = [...new Set([...addresses.map(({ address }) => address), ...(beside ?? [])])];
+  return (direction === 'received' && all.length > 1 ? [...new Set([...all, NOBODY])] : all).sort();
 }
+
+/**
+ * Stands beside several senders, which hardly a mail has that is not forged: with it they are too many for a series of their own. Who is
+ * no customer could else write as one and somebody new each time, and every list of the record would read a series for each such mail.
+ */
+const NOBODY = '@';
 
 /** Sets of more addresses are too many different ones to keep apart: such mails stand in one series and are looked at one by one. */
 const MAX_GROUP_ADDRESSES = 2;

@@ -46,8 +46,8 @@ export async function readVisible(table: Table, viewer: Viewer, id: string): Pro
 }
 
 /**
- * The conversation of a message as far as the viewer may see it, in order of receipt; of a longer one the newest `limit` mails. All of it is decided at once, in a few batches, and
- * what is hidden is passed over before that: it tells nothing by time (R-42).
+ * The conversation of a message as far as the viewer may see it, in order of receipt; of a longer one the newest `limit` mails. All of it
+ * is decided at once, in a few batches, and what is hidden is passed over before that: it tells nothing by time (R-42).
  */
 export async function listThread(table: Table, viewer: Viewer, thread: string, limit: number): Promise<TimelineEntry[]> {
   const copies = await readThreadCopies(table, viewer, thread);

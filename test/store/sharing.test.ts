@@ -16,7 +16,16 @@ import { NO_POLICY } from '../../core/sharing/mail-policy.ts';
 import { previewChange } from '../../core/sharing/preview-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Query, Table } from '../../core/table/client.ts';
-import { type Key, memberKey, ownMailKey, recordKey, threadKey, threadPartition, tickKey } from '../../core/table/keys.ts';
+import {
+  holdersPartition,
+  type Key,
+  memberKey,
+  ownMailKey,
+  recordKey,
+  threadKey,
+  threadPartition,
+  tickKey,
+} from '../../core/table/keys.ts';
 import { delivery, dropboxWorld, existing, MAIL_DOMAIN, mail, START, type World } from '../support/dropbox-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -148,6 +157,19 @@ describe('what colleagues see on a record', () => {
     }
     await share(world, { type: 'public', excludedDomains: ['elsewhere.example'] });
     expect(await subjects(jun, contact)).toHaveLength(4);
+  });
+
+  test('R-42, R-6: a stranger who writes as a customer and somebody new each time makes no series for each mail', async () => {
+    const { world, contact, jun } = await sharingWorld();
+    await share(world, { type: 'public', excludedDomains: ['partner.example'] });
+    const from = (address: string) => ({ ...received(address), from: [TARO, { address, name: '' }] });
+    for (let n = 0; n < 12; n++) await fetched(world, from(`x${n}@evil.example`));
+    await fetched(world, from(FRIEND.address));
+    await fetched(world, received('alone'));
+    const notes = await table.all({ pk: holdersPartition(world.tenant, contact) });
+    expect(notes).toHaveLength(2);
+    expect((await subjects(jun, contact)).sort()).toEqual([...Array.from({ length: 12 }, (_, n) => `x${n}@evil.example`), 'alone'].sort());
+    expect(await subjects(world.viewer, contact)).toHaveLength(14);
   });
 
   test("what the organisation excludes is nobody's to share: not by a tick, and not with administrators", async () => {
