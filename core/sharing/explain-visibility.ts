@@ -17,7 +17,10 @@ const WORDS: Record<Verdict['because'], Words> = {
     en: 'An administrator backed up the mail of {owner}, so that colleagues can go on with it: whoever may read the record sees it.',
     ja: '管理者が{owner}さんのメールをバックアップしました。業務の引き継ぎのため、データを閲覧できるユーザー全員に表示されます。',
   },
-  public: { en: '{owner} shares all mail of leads and contacts.', ja: '{owner}さんは見込み客と連絡先のメールをすべて共有しています。' },
+  public: {
+    en: '{owner} shares all mail of leads and contacts but for what is excluded.',
+    ja: '{owner}さんは、除外対象を除き、見込み客と連絡先のメールをすべて共有しています。',
+  },
   administrators: { en: '{owner} shares mail with administrators.', ja: '{owner}さんは管理者のみとメールを共有しています。' },
   private: { en: '{owner} shares no mail.', ja: '{owner}さんのメールは非公開です。' },
   'not-ticked': {

@@ -68,7 +68,7 @@ describe('why, in words', () => {
   const NAMES: [Verdict['because'], string, string][] = [
     ['filed-on-record', 'BCC dropbox', 'BCCドロップボックス'],
     ['ticked', 'has ticked', '「メールの共有」を有効にしています'],
-    ['public', 'shares all mail', 'すべて共有'],
+    ['public', 'shares all mail of leads and contacts but for what is excluded', '除外対象を除き'],
     ['administrators', 'shares mail with administrators.', '管理者のみと'],
     ['private', 'shares no mail', '非公開'],
     ['not-ticked', 'is not ticked', '有効になっていません'],
