@@ -55,7 +55,8 @@ function watchMemory(): () => number {
 async function exportAll(table: Table, files: MailBucket, uploads: Uploads, job: ExportJob): Promise<void> {
   const words = [job];
   const queue = { send: async (word: ExportJob) => void words.push(word) };
-  const room = { table, files, uploads, queue, mailDomain: MAIL_DOMAIN, clock: () => new Date() };
+  const notice = { tell: async () => {}, publicUrl: 'http://127.0.0.1' };
+  const room = { table, files, uploads, queue, ...notice, mailDomain: MAIL_DOMAIN, clock: () => new Date() };
   for (let turn = ''; words.shift(); ) {
     turn = await runExport(room, asTenantId(job.tenant), job, new Date(Date.now() + 120_000));
     if (turn === 'not-mine') throw new Error('the export is not complete');

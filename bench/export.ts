@@ -28,7 +28,7 @@ const ROUNDS = 3;
 
 /**
  * An export of a backup on the local engine beside yazl alone, which streams the same objects into a zip that nobody keeps: each in
- * a process of its own, in turns, a tenth of the mails each. And the most memory it needs, for a tenth and for all of them.
+ * a process of its own, in turns, a tenth of the mails each. And how large its process becomes, for a tenth and for all of them.
  */
 export async function benchExport(mails = 10_000): Promise<Figure[]> {
   const dir = mkdtempSync(join(tmpdir(), 'bench-export-'));
@@ -44,6 +44,7 @@ export async function benchExport(mails = 10_000): Promise<Figure[]> {
     }
     const mbox = await few.exported('mbox');
     const large = await many.exported('zip');
+    const fewPeak = Math.max(...ours.map(({ peakBytes }) => peakBytes));
     const usedBytes = [(await few.exported('zip', true)).usedBytes, (await many.exported('zip', true)).usedBytes] as const;
     // The best of each: what else the machine does makes it worse, and never better.
     const best = (runs: ExportWorked[], what: 'seconds' | 'cpuSeconds') => Math.min(...runs.map((run) => run[what]));
@@ -57,7 +58,9 @@ export async function benchExport(mails = 10_000): Promise<Figure[]> {
       plain(`memory in use, ${mails / 10} mails`, usedBytes[0] / 1_000_000, ' MB', 0),
       plain(`memory in use, ${mails} mails`, usedBytes[1] / 1_000_000, ' MB', 0),
       atMost('memory in use, ten times the mails', usedBytes[1] / usedBytes[0], 1.5, ' times'),
-      atMost(`largest size of the process, ${mails} mails`, large.peakBytes / 1_000_000, 600, ' MB', 0),
+      plain(`largest size of the process, ${mails / 10} mails`, fewPeak / 1_000_000, ' MB', 0),
+      plain(`largest size of the process, ${mails} mails`, large.peakBytes / 1_000_000, ' MB', 0),
+      atMost('largest size of the process, ten times the mails', large.peakBytes / fewPeak, 1.5, ' times'),
     ];
   } finally {
     await engine.end();
@@ -108,10 +111,17 @@ function rawMail(n: number) {
   return Buffer.from(`From: customer@example.org\r\nTo: leaver@example.com\r\nSubject: About our offer\r\n\r\n${text}\r\n\r\n${file}\r\n`);
 }
 
-/** Does it in a process of its own, so that its memory is its own. */
+/**
+ * Does it in a process of its own, so that its memory is its own, and with half of the function's memory for its heap: V8 lets garbage
+ * lie as the machine has memory, and this one may have far more than the function.
+ */
 function work(asked: ExportWork): Promise<ExportWorked> {
   const child = fork(fileURLToPath(new URL('./export-work.ts', import.meta.url)), {
-    execArgv: ['--disable-warning=ExperimentalWarning', '--expose-gc'],
+    execArgv: [
+      '--disable-warning=ExperimentalWarning',
+      '--expose-gc',
+      `--max-heap-size=${Math.floor(functions['export-backup'].memory / 2)}`,
+    ],
   });
   return new Promise((done, fail) => {
     child.once('message', (worked: ExportWorked) => done(worked));

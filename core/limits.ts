@@ -294,6 +294,12 @@ export const EXPORT_DAYS = 7;
 export const EXPORT_VOLUME_MAILS = 10_000;
 export const EXPORT_VOLUME_BYTES = 1024 * MiB;
 
+/**
+ * Bytes of one mail in the folders of all its records, in a zip: beyond it the mail lies in the first folder alone, so that each fits
+ * a turn of a worker.
+ */
+export const EXPORT_COPIES_BYTES = 128 * MiB;
+
 /** Raw mails an export reads ahead, and bytes of them it holds; one of MAX_MAIL_BYTES may be alone. */
 export const EXPORT_READS = 16;
 export const EXPORT_AHEAD_BYTES = 64 * MiB;

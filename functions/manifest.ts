@@ -291,6 +291,7 @@ export const functions = {
       { on: 'mail', actions: ['PutObject', 'AbortMultipartUpload'], prefixes: ['exports/*'] },
       { on: 'exports', actions: ['SendMessage'] },
     ],
+    sendsMail: true,
   },
   'run-offboarding': {
     entry: 'functions/run-offboarding/handler.ts',

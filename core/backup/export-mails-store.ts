@@ -1,5 +1,5 @@
 import { sha256, type TenantId } from '../ids.ts';
-import { EXPORT_AHEAD_BYTES, EXPORT_READS } from '../limits.ts';
+import { EXPORT_AHEAD_BYTES, EXPORT_COPIES_BYTES, EXPORT_READS } from '../limits.ts';
 import type { Copy, Message, OwnMailEntry } from '../message/message.ts';
 import type { MailBucket } from '../message/raw-mail.ts';
 import { blotted, blottedSource, hiddenFields, withoutFields } from '../message/shown-source.ts';
@@ -8,7 +8,7 @@ import type { Table } from '../table/client.ts';
 import { copyKey, messageKey, ownMailKey, recordKey } from '../table/keys.ts';
 import { type BackedUpMail, type Backup, manifestKey } from './backup.ts';
 import type { Export, Position } from './export.ts';
-import { mailFile, recordFolder } from './export-names.ts';
+import { damagedFile, mailFile, recordFolder } from './export-names.ts';
 import type { Manifest } from './manifest.ts';
 
 export type MailsRoom = {
@@ -23,14 +23,14 @@ export type WantedMail = {
   line: BackedUpMail;
   /** Fields that are not a colleague's to know. */
   hidden: RegExp | undefined;
-  /** Where it lies in a zip: once for each record it is on. */
+  /** Where it lies in a zip: once for each record it is on, but a large one on many only once. */
   paths: string[];
   /** Where the export goes on after it. */
   next: Position;
 };
 
-/** Its bytes as they are given out; none when they are gone. */
-export type TakenMail = WantedMail & { source?: { bytes: Buffer; sha256: string } };
+/** Its bytes as they are given out; none when they are gone. Damaged when they come of others than those the backup noted. */
+export type TakenMail = WantedMail & { source?: { bytes: Buffer; sha256: string }; isDamaged?: true };
 
 /** The manifest of a completed backup. Throws when it is not the one that was noted: nothing may be built on it. */
 export async function readManifest({ files }: MailsRoom, tenant: TenantId, backup: Backup): Promise<Manifest> {
@@ -64,12 +64,17 @@ export async function* mailsFrom(room: MailsRoom, tenant: TenantId, one: Export,
         line,
         // As its colleagues see it: they did not send it; and if the bytes are another holder's, how they came is that one's own.
         hidden: hiddenFields({ isSender: false, isTheirs: isOfOwner(message, copy) }),
-        paths: line.records.map((record) => `${recordFolder(record, nameOf(record.id))}/${mailFile(line, subject)}`),
+        paths: placesOf(line).map((record) => `${recordFolder(record, nameOf(record.id))}/${mailFile(line, subject)}`),
         next: positionFrom(manifest, { part: at.part, line: at.line + i + 1 }),
       };
     }
     at = positionFrom(manifest, { part: at.part + 1, line: 0 });
   }
+}
+
+/** Its records in whose folders it lies. In all of them one of MAX_MAIL_BYTES could come to a hundred gigabytes: it is in the first. */
+function placesOf({ bytes, records }: BackedUpMail): BackedUpMail['records'] {
+  return bytes * records.length > EXPORT_COPIES_BYTES ? records.slice(0, 1) : records;
 }
 
 /** Are the stored bytes those that came to the owner themselves? Of messages stored before it was noted, nobody can tell. */
@@ -118,13 +123,20 @@ async function readNames(table: Table, tenant: TenantId, lines: BackedUpMail[], 
   for (const [i, id] of ids.entries()) names.set(id, found[i]?.name);
 }
 
-/** The bytes of a mail as a colleague is given them, and their SHA-256. */
+/**
+ * The bytes of a mail as a colleague is given them, and their SHA-256. Bytes that are not those the backup noted are not lost, but lie
+ * apart from the good ones.
+ */
 export async function takeMail({ files, mailDomain }: MailsRoom, mail: WantedMail): Promise<TakenMail> {
-  const read = mail.line.rawKey === '' ? undefined : await files.read(mail.line.rawKey);
+  const { line, hidden, paths } = mail;
+  const read = line.rawKey === '' ? undefined : await files.read(line.rawKey);
   if (!read) return mail;
   const raw = Buffer.from(read.buffer, read.byteOffset, read.byteLength);
-  const bytes = blottedSource(mail.hidden ? withoutFields(raw, mail.hidden) : raw, mailDomain);
-  return { ...mail, source: { bytes, sha256: sha256(bytes) } };
+  const rawSum = sha256(raw);
+  const bytes = blottedSource(hidden ? withoutFields(raw, hidden) : raw, mailDomain);
+  const taken = { ...mail, source: { bytes, sha256: bytes === raw ? rawSum : sha256(bytes) } };
+  if (line.sha256 === undefined || line.sha256 === rawSum) return taken;
+  return { ...taken, isDamaged: true, paths: paths.map(damagedFile) };
 }
 
 /**

@@ -36,6 +36,9 @@ export function mailFile({ receivedAt, message }: Pick<BackedUpMail, 'receivedAt
   return `${receivedAt.slice(0, 10)}-${safeName(subject ?? '', 'no subject')}-${message}.eml`;
 }
 
+/** Where such a file lies when its bytes are not what they were: in a folder that no record has, so that nobody takes it for good. */
+export const damagedFile = (path: string) => `damaged/${path}`;
+
 /** Of a volume's own files: the first volume has the plain name, so that all can be unpacked into one folder. */
 export function volumeName(name: string, volume: number): string {
   if (volume === 1) return name;

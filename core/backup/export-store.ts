@@ -13,6 +13,7 @@ import {
   type ExportFile,
   type ExportFormat,
   type ExportJob,
+  type ExportState,
   exportEnd,
   exportFormats,
   filesOf,
@@ -98,12 +99,36 @@ export async function findExport(
 /** One of its files, from 1. Throws `not-found`, `not-complete` and `expired`: what is not whole is not given out. */
 export function findFile(found: Export, number: string, now: Date): ExportFile {
   if (found.state !== 'completed') {
-    throw conflict('not-complete', 'Only a completed export can be downloaded. Wait until it is, or ask for it again if it failed.');
+    throw conflict(
+      'not-complete',
+      'Only a completed export can be downloaded. Wait until it is, or ask for it again if it failed or was cancelled.',
+    );
   }
   if (isExpired(found, now)) throw conflict('expired', 'The files of this export have been deleted. Ask for it again.');
   const file = /^[1-9]\d{0,4}$/.test(number) ? filesOf(found)[Number(number) - 1] : undefined;
   if (!file) throw notFound('file');
   return file;
+}
+
+/**
+ * Stops a running export: what it made cannot be downloaded, and it can be asked for anew. A worker that is at it commits nothing more.
+ * Throws `not-found`, `not-running`.
+ */
+export async function cancelExport(
+  { table, queue }: ExportStartRoom,
+  viewer: Viewer,
+  backupId: string,
+  format: string,
+  now: Date,
+): Promise<Export> {
+  const { found } = await findExport(table, viewer, backupId, format);
+  const { tenant } = viewer;
+  const ended = await table.tryTransact(
+    endWrites(tenant, found, { state: 'cancelled', by: viewer.member, now }, { condition: RUNNING, values: runningAs(found) }),
+  );
+  if (!ended) throw conflict('not-running', 'This export has ended already.');
+  await queue.send({ tenant, backup: found.backup, format: found.format });
+  return (await readExport(table, tenant, found.backup, found.format)) ?? found;
 }
 
 /** Takes the export for this worker; undefined when another one has it, or it has ended. */
@@ -153,34 +178,57 @@ export function commitVolume(
   return change(table, tenant, one, { ...done, tries: 0, begun: undefined, upload: undefined }, now);
 }
 
-/** Ends a running export for who has the lease: its item, the list of those that run, and the audit. Throws LostLease. */
+/** Ends a running export for who has the lease. Throws LostLease. */
 export async function endExport(table: Table, tenant: TenantId, one: Export, state: 'completed' | 'failed', now: Date): Promise<void> {
+  const writes = endWrites(tenant, one, { state, by: one.startedBy, now }, { condition: HELD, values: heldBy(one) });
+  await table.transact(writes, () => new LostLease('the export has another worker'));
+}
+
+type End = { state: Exclude<ExportState, 'running'>; by: string; now: Date };
+
+/** Its item, and the audit. It stays among those that run until who started it was told, and what was being made is forgotten. */
+function endWrites(tenant: TenantId, one: Export, { state, by, now }: End, only: { condition: string; values: object }): Write[] {
   const at = now.toISOString();
-  const verb = state === 'completed' ? 'export-complete' : 'export-fail';
-  const result = { mails: sum(one.volumes, 'mails'), missing: sum(one.volumes, 'missing'), files: filesOf(one).length };
-  await table.transact(
-    [
-      {
-        update: exportKey(tenant, one.backup, one.format),
-        with: {
-          update: 'SET #state = :state, #finishedAt = :at, #updatedAt = :at REMOVE #leaseUntil, #upload, #begun',
-          condition: HELD,
-          names: {
-            '#finishedAt': 'finishedAt',
-            '#updatedAt': 'updatedAt',
-            '#leaseUntil': 'leaseUntil',
-            '#upload': 'upload',
-            '#begun': 'begun',
-            ...HELD_NAMES,
-          },
-          values: { ':state': state, ':at': at, ...heldBy(one) },
+  const { volumes } = one;
+  const result = { mails: sum(volumes, 'mails'), missing: sum(volumes, 'missing'), damaged: sum(volumes, 'damaged') };
+  return [
+    {
+      update: exportKey(tenant, one.backup, one.format),
+      with: {
+        update: 'SET #state = :state, #finishedAt = :at, #updatedAt = :at REMOVE #leaseUntil, #begun',
+        condition: only.condition,
+        names: {
+          '#finishedAt': 'finishedAt',
+          '#updatedAt': 'updatedAt',
+          '#leaseUntil': 'leaseUntil',
+          '#begun': 'begun',
+          '#state': 'state',
+          '#id': 'id',
+          ...(only.condition === HELD ? { '#fence': 'fence' } : {}),
         },
+        values: { ':state': state, ':at': at, ...only.values },
       },
-      { delete: runningExportKey(tenant, one.backup, one.format) },
-      auditOf(tenant, one.startedBy, verb, one, at, result),
-    ],
-    () => new LostLease('the export has another worker'),
-  );
+    },
+    auditOf(tenant, by, END_VERB[state], one, at, { ...result, files: filesOf(one).length }),
+  ];
+}
+
+const END_VERB = { completed: 'export-complete', failed: 'export-fail', cancelled: 'export-cancel' } as const;
+
+/** Nothing is left to do for this export. Of one that was asked for anew meanwhile nothing is changed. */
+export async function noteExportNoticeSent(table: Table, tenant: TenantId, one: Export, now: Date): Promise<void> {
+  await table.tryTransact([
+    {
+      update: exportKey(tenant, one.backup, one.format),
+      with: {
+        update: 'SET #sent = if_not_exists(#sent, :now) REMOVE #upload',
+        condition: '#id = :id',
+        names: { '#sent': 'noticeSentAt', '#upload': 'upload', '#id': 'id' },
+        values: { ':now': now.toISOString(), ':id': one.id },
+      },
+    },
+    { delete: runningExportKey(tenant, one.backup, one.format) },
+  ]);
 }
 
 /** Sets what is given, removes what is given as undefined, and prolongs the lease. */
@@ -198,10 +246,12 @@ async function change(table: Table, tenant: TenantId, one: Export, fields: Parti
   return changed;
 }
 
+const RUNNING = '#state = :running AND #id = :id';
+const runningAs = ({ id }: Export) => ({ ':running': 'running', ':id': id });
 /** With its id: the fence of an export that was asked for anew begins at 0 again. */
-const HELD = '#state = :running AND #fence = :fence AND #id = :id';
+const HELD = `${RUNNING} AND #fence = :fence`;
 const HELD_NAMES = { '#state': 'state', '#fence': 'fence', '#id': 'id' };
-const heldBy = ({ fence, id }: Export) => ({ ':running': 'running', ':fence': fence, ':id': id });
+const heldBy = (one: Export) => ({ ...runningAs(one), ':fence': one.fence });
 
 const leaseEnd = (now: Date) => new Date(now.getTime() + EXPORT_LEASE_SECONDS * 1000).toISOString();
 

@@ -2,13 +2,18 @@ import * as z from 'zod';
 import { EXPORT_DAYS } from '../limits.ts';
 import type { BegunUpload, Stored } from '../message/raw-mail.ts';
 
+export const exportStates = ['running', 'completed', 'failed', 'cancelled'] as const;
+export type ExportState = (typeof exportStates)[number];
+
 export const exportFormats = ['zip', 'mbox'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** A file that can be downloaded. */
 export type ExportFile = Stored & { name: string; key: string; contentType: string };
+/** What a volume has: mails of the backup, and bytes of raw mail; of the mails, those whose raw bytes are gone, or not what they were. */
+export type VolumeCounts = { mails: number; missing: number; damaged?: number; bytes: number };
 /** What one worker's turn made: a zip, or an mbox and its manifest. */
-export type Volume = { mails: number; missing: number; bytes: number; files: ExportFile[] };
+export type Volume = VolumeCounts & { files: ExportFile[] };
 
 /** A mail of the backup's manifest: line `line` of part `part`, each from 0. */
 export type Position = { part: number; line: number };
@@ -24,7 +29,7 @@ export type Export = {
   startedAt: string;
   /** When the bucket begins to delete its files. */
   expiresAt: string;
-  state: 'running' | 'completed' | 'failed';
+  state: ExportState;
   /** Mails, and bytes of raw mail, of the backup; absent until a worker has read its manifest. */
   total?: { mails: number; bytes: number };
   volumes: Volume[];
@@ -42,6 +47,9 @@ export type Export = {
   leaseUntil?: string;
   updatedAt: string;
   finishedAt?: string;
+  /** That it ended was told to who started it; claimed before, so that it is told once. */
+  noticeClaimedAt?: string;
+  noticeSentAt?: string;
 };
 
 /** What the worker's queue carries. */
@@ -54,7 +62,7 @@ export const exportFolder = (tenant: string, { backup, id }: Pick<Export, 'backu
 export const exportEnd = (startedAt: Date) => new Date(startedAt.getTime() + EXPORT_DAYS * 86_400_000).toISOString();
 export const isExpired = ({ expiresAt }: Export, now: Date) => expiresAt <= now.toISOString();
 /** It is being made, or can be downloaded: another one would be the same. */
-export const isOfUse = (one: Export, now: Date) => one.state !== 'failed' && !isExpired(one, now);
+export const isOfUse = (one: Export, now: Date) => (one.state === 'running' || one.state === 'completed') && !isExpired(one, now);
 
 export const filesOf = ({ volumes }: Export): ExportFile[] => volumes.flatMap(({ files }) => files);
 
@@ -71,12 +79,16 @@ export const exportReturned = z.object({
   member: z.string(),
   startedBy: z.string(),
   startedAt: z.string(),
-  state: z.enum(['running', 'completed', 'failed', 'expired']),
+  state: z.enum([...exportStates, 'expired']),
   progress: z.object({
     done: z.number().meta({ description: 'Mails of the backup' }),
     total: z.number().optional().meta({ description: 'Of so many; absent until its worker has begun' }),
     bytes: z.number(),
     missing: z.number().meta({ description: 'Mails whose raw bytes are gone: the manifest names them' }),
+    damaged: z.number().meta({
+      description:
+        'Mails whose raw bytes are not those that the backup noted: the manifest names them, and in a zip they are in the folder `damaged`',
+    }),
     estimatedEnd: z.string().optional(),
   }),
   files: z
@@ -98,7 +110,14 @@ export function exportView(one: Export, now: Date): z.input<typeof exportReturne
     startedBy,
     startedAt,
     state: one.state === 'completed' && !isHere ? 'expired' : one.state,
-    progress: { done: mails, total: total?.mails, bytes, missing: sum(one.volumes, 'missing'), estimatedEnd: estimatedEnd(one) },
+    progress: {
+      done: mails,
+      total: total?.mails,
+      bytes,
+      missing: sum(one.volumes, 'missing'),
+      damaged: sum(one.volumes, 'damaged'),
+      estimatedEnd: estimatedEnd(one),
+    },
     files: isHere ? filesOf(one).map(({ name, bytes: size, sha256 }, i) => ({ file: i + 1, name, bytes: size, sha256 })) : [],
     finishedAt,
     expiresAt,
@@ -117,4 +136,4 @@ function estimatedEnd(one: Export): string | undefined {
   return new Date(start + ((Date.parse(one.updatedAt) - start) * one.total.mails) / mails).toISOString();
 }
 
-export const sum = (volumes: Volume[], field: 'mails' | 'missing' | 'bytes') => volumes.reduce((all, volume) => all + volume[field], 0);
+export const sum = (volumes: Volume[], field: keyof VolumeCounts) => volumes.reduce((all, volume) => all + (volume[field] ?? 0), 0);

@@ -3,10 +3,12 @@ import { claimNotice } from '../job/claim-notice-store.ts';
 import type { Member } from '../member/member.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Table } from '../table/client.ts';
-import { backupKey, memberKey } from '../table/keys.ts';
+import { backupKey, exportKey, memberKey } from '../table/keys.ts';
 import type { Backup } from './backup.ts';
 import { noteNoticeSent } from './backup-store.ts';
-import { endMail } from './notices.ts';
+import type { Export } from './export.ts';
+import { noteExportNoticeSent } from './export-store.ts';
+import { endMail, exportEndMail } from './notices.ts';
 
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
 
@@ -16,9 +18,19 @@ type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUr
  */
 export async function tellStarter({ table, tell, publicUrl }: Post, tenant: TenantId, backup: Backup, now: Date): Promise<void> {
   if (backup.noticeSentAt === undefined && backup.offboarding === undefined) {
-    if (!(await claimNotice(table, backupKey(tenant, backup.id), now))) return;
+    if (!(await claimNotice(table, backupKey(tenant, backup.id), backup.id, now))) return;
     const [starter, member] = await table.getMany<Member>([backup.startedBy, backup.member].map((id) => memberKey(tenant, id)));
     if (starter?.status === 'active') await tell({ to: starter.email, ...endMail(backup, member?.name ?? '', publicUrl) });
   }
   await noteNoticeSent(table, tenant, backup.id, now);
+}
+
+/** The same of an export. */
+export async function tellExporter({ table, tell, publicUrl }: Post, tenant: TenantId, one: Export, now: Date): Promise<void> {
+  if (one.noticeSentAt === undefined) {
+    if (!(await claimNotice(table, exportKey(tenant, one.backup, one.format), one.id, now))) return;
+    const [starter, member] = await table.getMany<Member>([one.startedBy, one.member].map((id) => memberKey(tenant, id)));
+    if (starter?.status === 'active') await tell({ to: starter.email, ...exportEndMail(one, member?.name ?? '', publicUrl) });
+  }
+  await noteExportNoticeSent(table, tenant, one, now);
 }

@@ -1,22 +1,46 @@
 import { sha256, type TenantId } from '../ids.ts';
 import { EXPORT_PULSE_SECONDS, EXPORT_TRIES, EXPORT_VOLUME_BYTES, EXPORT_VOLUME_MAILS } from '../limits.ts';
 import type { MailBucket, Stored, Uploads } from '../message/raw-mail.ts';
+import type { ProductMail } from '../outbound/send.ts';
 import type { Archive } from './archive.ts';
 import type { Backup } from './backup.ts';
 import { LostLease, readBackup } from './backup-store.ts';
 import { type Export, type ExportFile, type ExportJob, exportFolder, type Position, sum, type Volume } from './export.ts';
-import { ahead, type MailsRoom, mailsFrom, positionFrom, readManifest, type TakenMail, takeMail } from './export-mails-store.ts';
+import {
+  ahead,
+  type MailsRoom,
+  mailsFrom,
+  positionFrom,
+  readManifest,
+  type TakenMail,
+  takeMail,
+  type WantedMail,
+} from './export-mails-store.ts';
 import { volumeName } from './export-names.ts';
-import { commitVolume, type ExportQueue, endExport, leaseExport, notePulse, noteUpload, releaseExport } from './export-store.ts';
+import {
+  commitVolume,
+  type ExportQueue,
+  endExport,
+  leaseExport,
+  notePulse,
+  noteUpload,
+  readExport,
+  releaseExport,
+} from './export-store.ts';
 import type { Manifest } from './manifest.ts';
 import { MboxArchive } from './mbox.ts';
+import { tellExporter } from './notice-store.ts';
 import type { Turn } from './run-backup.ts';
+import { VolumeList } from './volume-list.ts';
 import { ZipArchive } from './zip.ts';
 
 export type ExportRoom = MailsRoom & {
   files: Pick<MailBucket, 'read' | 'write'>;
   uploads: Pick<Uploads, 'begin' | 'finish' | 'abort'>;
   queue: ExportQueue;
+  tell: (mail: ProductMail) => Promise<void>;
+  /** Where the API is reached from outside. */
+  publicUrl: string;
   clock: () => Date;
   /** Places of mails of a volume when not EXPORT_VOLUME_MAILS, and bytes when not EXPORT_VOLUME_BYTES. */
   volumeMails?: number;
@@ -25,27 +49,37 @@ export type ExportRoom = MailsRoom & {
 
 /**
  * A worker's turn at an export: one volume, whose last mail is begun before `until`, then word to the next worker; after the last
- * one that it is complete. Killed anywhere and begun again, told twice, or by two at once, it comes to the same: the lease lets one
- * work, a volume counts by its commit alone, and who has lost the lease finds their upload gone and commits nothing. A volume that
- * kills its worker again and again ends the export as failed.
+ * one that it is complete, and who started it is told. Killed anywhere and begun again, told twice, or by two at once, it comes to the
+ * same: the lease lets one work, a volume counts by its commit alone, and who has lost the lease, or whose export was cancelled, finds
+ * their upload gone and commits nothing. A volume that kills its worker again and again ends the export as failed.
  */
 export async function runExport(room: ExportRoom, tenant: TenantId, job: ExportJob, until: Date): Promise<Turn> {
   try {
     const leased = await leaseExport(room.table, tenant, job, room.clock());
-    if (!leased) return 'not-mine';
+    if (!leased) return await afterwards(room, tenant, job);
     if (leased.upload) await room.uploads.abort(leased.upload);
-    if (leased.tries > EXPORT_TRIES) return await end(room, tenant, leased, 'failed');
-    const done = leased.walked ? leased : await makeVolume(room, tenant, leased, until);
-    return done.walked ? await end(room, tenant, done, 'completed') : await handOn(room, tenant, done);
+    const isHopeless = leased.tries > EXPORT_TRIES;
+    const done = leased.walked || isHopeless ? leased : await makeVolume(room, tenant, leased, until);
+    if (!done.walked && !isHopeless) return await handOn(room, tenant, done);
+    await end(room, tenant, done, isHopeless ? 'failed' : 'completed');
+    return await afterwards(room, tenant, job);
   } catch (error) {
     if (error instanceof LostLease) return 'not-mine';
     throw error;
   }
 }
 
-async function end({ table, clock }: ExportRoom, tenant: TenantId, one: Export, state: 'completed' | 'failed'): Promise<Turn> {
+async function end({ table, clock }: ExportRoom, tenant: TenantId, one: Export, state: 'completed' | 'failed'): Promise<void> {
   if (state === 'completed' && sum(one.volumes, 'mails') !== one.total?.mails) throw new Error('the volumes of the export do not add up');
   await endExport(table, tenant, one, state, clock());
+}
+
+/** Of one that has ended, what was being made is forgotten, and who started it is told; one that another worker has is that one's. */
+async function afterwards(room: ExportRoom, tenant: TenantId, { backup, format }: ExportJob): Promise<Turn> {
+  const one = await readExport(room.table, tenant, backup, format);
+  if (!one || one.state === 'running') return 'not-mine';
+  if (one.upload) await room.uploads.abort(one.upload);
+  await tellExporter(room, tenant, one, room.clock());
   return 'ended';
 }
 
@@ -73,10 +107,11 @@ async function makeVolume(room: ExportRoom, tenant: TenantId, leased: Export, un
   const filling = fill(room, tenant, { one: noted, backup, manifest, archive, volume, until });
   const [contents, stored] = await together(archive, filling, uploads.finish(upload, archive.output));
   const files = await filesOfVolume(room, backup, noted, { volume, key, stored, contents });
-  const done: Volume = { ...counts(contents.mails), files };
+  const { mails: done, missing, damaged, bytes: rawBytes } = contents.list.counts;
+  const made: Volume = { mails: done, missing, damaged, bytes: rawBytes, files };
   const next = positionFrom(manifest, contents.next);
   const isLast = next.part === manifest.parts.length;
-  const volumes = [...noted.volumes, done];
+  const volumes = [...noted.volumes, made];
   return commitVolume(table, tenant, noted, { volumes, next, ...(isLast ? { walked: true as const } : {}) }, clock());
 }
 
@@ -91,29 +126,14 @@ async function together<T>(archive: Archive, filling: Promise<T>, storing: Promi
   return [filled.value, stored.value];
 }
 
-/** A mail as the manifest of an export names it. `sha256` is of the bytes that are given out, `rawSha256` what the backup noted. */
-type ExportedMail = {
-  message: string;
-  receivedAt: string;
-  direction: 'sent' | 'received';
-  records: { module: string; id: string }[];
-  bytes: number;
-  sha256?: string;
-  rawSha256?: string;
-  files?: string[];
-  /** The raw bytes are gone. */
-  missing?: true;
-  /** In an mbox: its bytes stand under an earlier line. */
-  again?: true;
-};
-type Contents = { mails: (ExportedMail & { rawBytes: number })[]; next: Position; manifest: Buffer };
+type Contents = { list: VolumeList; next: Position; manifest: Buffer };
 type Filling = { one: Export; backup: Backup; manifest: Manifest; archive: Archive; volume: number; until: Date };
 
 async function fill(room: ExportRoom, tenant: TenantId, filling: Filling): Promise<Contents> {
   const { one, backup, manifest, archive, volume, until } = filling;
   const { table, clock } = room;
-  const contents: Contents = { mails: [], next: positionFrom(manifest, one.next), manifest: Buffer.alloc(0) };
-  const sums = new Map<string, string>();
+  const list = new VolumeList();
+  let next = positionFrom(manifest, one.next);
   const mails = ahead(upTo(room, mailsFrom(room, tenant, one, manifest)), (mail) =>
     one.format === 'mbox' && mail.line.again ? Promise.resolve(mail) : takeMail(room, mail),
   );
@@ -121,30 +141,27 @@ async function fill(room: ExportRoom, tenant: TenantId, filling: Filling): Promi
   const pulse = async () => {
     const now = clock();
     if (now.getTime() - told.getTime() < EXPORT_PULSE_SECONDS * 1000) return;
-    await notePulse(table, tenant, one, { mails: contents.mails.length, bytes: counts(contents.mails).bytes }, now);
+    await notePulse(table, tenant, one, { mails: list.counts.mails, bytes: list.counts.bytes }, now);
     told = now;
   };
   for await (const mail of mails) {
-    contents.mails.push(await add(archive, one, mail, { sums, pulse }));
-    contents.next = mail.next;
+    await (one.format === 'zip' ? addToZip(archive, mail, { list, pulse }) : addToMbox(archive, mail, list));
+    next = mail.next;
     await pulse();
     if (clock() >= until) break;
   }
-  contents.manifest = manifestBytes(one, backup, volume, contents);
-  if (one.format === 'zip') await closeZip(archive, one, volume, contents, sums);
-  archive.end();
-  return contents;
+  const bytes = list.manifest(one, backup, volume);
+  if (one.format === 'zip') await closeZip(archive, one, volume, { list, manifest: bytes });
+  await archive.end();
+  return { list, next, manifest: bytes };
 }
 
 /** As many mails as a volume has: the first one whatever its size. */
-async function* upTo<T extends { line: { bytes: number; records: unknown[] } }>(
-  room: ExportRoom,
-  mails: AsyncIterable<T>,
-): AsyncGenerator<T> {
+async function* upTo<T extends Pick<WantedMail, 'line' | 'paths'>>(room: ExportRoom, mails: AsyncIterable<T>): AsyncGenerator<T> {
   let places = 0;
   let bytes = 0;
   for await (const mail of mails) {
-    const { length } = mail.line.records;
+    const { length } = mail.paths;
     bytes += mail.line.bytes * length;
     if (places > 0 && (places + length > (room.volumeMails ?? EXPORT_VOLUME_MAILS) || bytes > (room.volumeBytes ?? EXPORT_VOLUME_BYTES)))
       return;
@@ -153,77 +170,35 @@ async function* upTo<T extends { line: { bytes: number; records: unknown[] } }>(
   }
 }
 
-/** `pulse` between two files: a large mail on hundreds of records is minutes' work by itself. */
-async function add(
-  archive: Archive,
-  { format }: Export,
-  mail: TakenMail,
-  { sums, pulse }: { sums: Map<string, string>; pulse: () => Promise<void> },
-): Promise<Contents['mails'][number]> {
-  const { message, receivedAt, direction, records, bytes: rawBytes, sha256: rawSha256 } = mail.line;
-  const named = { message, receivedAt, direction, records, rawBytes, rawSha256 };
-  if (format === 'mbox' && mail.line.again) return { ...named, bytes: 0, again: true };
-  if (!mail.source) return { ...named, bytes: 0, missing: true };
-  const { bytes, sha256: sum } = mail.source;
-  const exported = { ...named, bytes: bytes.length, sha256: sum };
-  if (format === 'mbox') {
-    await archive.add({ path: '', bytes, at: receivedAt });
-    return exported;
-  }
+/** `pulse` between two files: a mail on thousands of records is some time's work by itself. */
+async function addToZip(archive: Archive, mail: TakenMail, { list, pulse }: { list: VolumeList; pulse: () => Promise<void> }) {
+  const { source, line } = mail;
+  if (!source) return list.add(mail, { isGiven: false });
   for (const path of mail.paths) {
     // A record that was parted from an address and has it again stands twice in the manifest: the same file.
-    if (sums.has(path)) continue;
-    await archive.add({ path, bytes, at: receivedAt });
-    sums.set(path, sum);
+    if (list.hasFile(path)) continue;
+    await archive.add({ path, bytes: source.bytes, at: line.receivedAt });
+    list.addFile(path, source.sha256);
     await pulse();
   }
-  return { ...exported, files: mail.paths };
+  list.add(mail, { isGiven: true, files: mail.paths });
+}
+
+/** Each mail once; one that is damaged not among good ones, where nobody would see it: a zip has it, apart from them. */
+async function addToMbox(archive: Archive, mail: TakenMail, list: VolumeList) {
+  const { source, line, isDamaged } = mail;
+  const isGiven = source !== undefined && !isDamaged;
+  if (isGiven) await archive.add({ path: '', bytes: source.bytes, at: line.receivedAt });
+  list.add(mail, { isGiven, isAgain: line.again });
 }
 
 /** The manifest, and last the sums of all files: `sha256sum -c SHA256SUMS` after unpacking. */
-async function closeZip(archive: Archive, { startedAt: at }: Export, volume: number, { manifest }: Contents, sums: Map<string, string>) {
-  const name = volumeName('manifest.json', volume);
-  await archive.add({ path: name, bytes: manifest, at });
-  sums.set(name, sha256(manifest));
-  const lines = [...sums].map(([path, sum]) => `${sum}  ${path}\n`);
-  await archive.add({ path: volumeName('SHA256SUMS', volume), bytes: Buffer.from(lines.join('')), at });
-}
-
-/** What is in this volume, of whose mail, by whom, when, and in which scope. */
-function manifestBytes(one: Export, backup: Backup, volume: number, { mails }: Contents): Buffer {
-  const { id, kind, member, mailbox, scope, sharing, startedBy, startedAt, manifest } = backup;
-  const { missing } = counts(mails);
-  return Buffer.from(
-    `${JSON.stringify(
-      {
-        version: 1,
-        export: { format: one.format, volume, by: one.startedBy, at: one.startedAt },
-        backup: { id, kind, member, mailbox, scope, sharing, startedBy, startedAt, manifestSha256: manifest },
-        counts: {
-          mails: mails.length,
-          files: mails.reduce((all, { files = [] }) => all + files.length, 0),
-          bytes: mails.reduce((all, { bytes }) => all + bytes, 0),
-          missing,
-        },
-        mails: mails.map(asNamed),
-      },
-      undefined,
-      1,
-    )}\n`,
-  );
-}
-
-function asNamed(mail: Contents['mails'][number]): ExportedMail {
-  const { rawBytes: _, ...named } = mail;
-  return named;
-}
-
-function counts(mails: Contents['mails']): { mails: number; missing: number; bytes: number } {
-  return {
-    mails: mails.length,
-    missing: mails.filter(({ missing }) => missing).length,
-    bytes: mails.reduce((all, { rawBytes }) => all + rawBytes, 0),
-  };
+async function closeZip(archive: Archive, { startedAt: at }: Export, volume: number, made: Pick<Contents, 'list' | 'manifest'>) {
+  const { list, manifest } = made;
+  const path = volumeName('manifest.json', volume);
+  await archive.add({ path, bytes: manifest, at });
+  list.addFile(path, sha256(manifest));
+  await archive.add({ path: volumeName('SHA256SUMS', volume), bytes: list.sumsFile(), at });
 }
 
 /** An mbox has its manifest beside it. */

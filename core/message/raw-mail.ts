@@ -168,24 +168,29 @@ export class Uploads {
   }
 }
 
-/** The bytes in pieces of UPLOAD_PART_BYTES, the last one smaller; one empty piece when there are none, for an object has a part. */
+/**
+ * The bytes in pieces of UPLOAD_PART_BYTES, the last one smaller; one empty piece when there are none, for an object has a part. The
+ * memory of a piece is used again for the one that comes UPLOADS_AT_ONCE + 1 later: while UPLOADS_AT_ONCE are on their way, one fills.
+ */
 async function* inParts(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  let part = Buffer.allocUnsafe(UPLOAD_PART_BYTES);
+  const parts: Buffer[] = [];
+  let number = 0;
   let size = 0;
-  let isFirst = true;
   for await (const chunk of bytes) {
     for (let from = 0; from < chunk.length; ) {
+      const at = number % (UPLOADS_AT_ONCE + 1);
+      parts[at] ??= Buffer.allocUnsafeSlow(UPLOAD_PART_BYTES);
+      const part = parts[at];
       const piece = chunk.subarray(from, from + UPLOAD_PART_BYTES - size);
       part.set(piece, size);
       size += piece.length;
       from += piece.length;
       if (size < UPLOAD_PART_BYTES) continue;
       yield part;
-      // Another one: the last may still be on its way.
-      [part, size, isFirst] = [Buffer.allocUnsafe(UPLOAD_PART_BYTES), 0, false];
+      [number, size] = [number + 1, 0];
     }
   }
-  if (size > 0 || isFirst) yield part.subarray(0, size);
+  if (size > 0 || number === 0) yield parts[number % (UPLOADS_AT_ONCE + 1)]?.subarray(0, size) ?? Buffer.alloc(0);
 }
 
 /** RFC 6266: a plain name for old clients, the real one as UTF-8 (RFC 8187). */

@@ -16,7 +16,7 @@ type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUr
  */
 export async function tellActor({ table, tell, publicUrl }: Post, tenant: TenantId, run: Offboarding, now: Date): Promise<void> {
   if (run.noticeSentAt === undefined) {
-    if (!(await claimNotice(table, offboardingKey(tenant, run.id), now))) return;
+    if (!(await claimNotice(table, offboardingKey(tenant, run.id), run.id, now))) return;
     const [actor, member] = await table.getMany<Member>([run.actor, run.member].map((id) => memberKey(tenant, id)));
     if (actor?.status === 'active') await tell({ to: actor.email, ...endMail(run, member?.name ?? '', publicUrl) });
   }

@@ -4,7 +4,8 @@ import { exportJob } from '../../core/backup/export.ts';
 import { runExport } from '../../core/backup/run-export.ts';
 import { asTenantId } from '../../core/ids.ts';
 import { EXPORT_SECONDS } from '../../core/limits.ts';
-import { exportsQueue, mailBucket, mailUploads, setting, table } from '../connect.ts';
+import type { ProductMail } from '../../core/outbound/send.ts';
+import { exportsQueue, mailBucket, mailUploads, outbound, setting, table } from '../connect.ts';
 import { log } from '../edge/log.ts';
 import { type Job, queueHandler } from '../edge/queue.ts';
 
@@ -21,6 +22,8 @@ async function takeTurn({ body }: Job): Promise<void> {
     files: mailBucket(),
     uploads: mailUploads(),
     queue: exportsQueue(),
+    tell: (mail: ProductMail) => outbound().send(mail),
+    publicUrl: setting('PUBLIC_URL'),
     mailDomain: setting('MAIL_DOMAIN'),
     clock: () => new Date(),
   };

@@ -144,9 +144,23 @@ for mail in mailbox.mbox(sys.argv[1]): print(mail['Subject'], len(mail.get_paylo
     if (read !== undefined) expect(read.trim().split('\n')).toHaveLength(4);
   });
 
+  test('who asked for each is told by mail, once, with its link', async () => {
+    const noticesOf = async (format: string) => {
+      const mails = (await host.outbox()).filter(({ destinations }) => destinations.includes(admin.email));
+      const texts = await Promise.all(mails.map(async ({ raw }) => (await raw()).replace(/=\r?\n/g, '')));
+      return texts.filter((text) => text.includes(`/v1/backups/${backup}/export/${format}`));
+    };
+    for (const format of ['zip', 'mbox']) {
+      await until(async () => (await noticesOf(format)).length > 0);
+      expect(await noticesOf(format)).toHaveLength(1);
+    }
+    expect(code(await admin.api('POST', `/v1/backups/${backup}/export/zip/cancel`))).toBe('409 not-running');
+  });
+
   test('GEN-3: administrators alone; nothing is told of one that was not asked for, and nothing given of one that is gone', async () => {
     expect(code(await jun.api('POST', `/v1/backups/${backup}/export`, { format: 'zip' }))).toBe('403 administrators-only');
     expect(code(await jun.api('GET', `/v1/backups/${backup}/export/zip/files/1`))).toBe('403 administrators-only');
+    expect(code(await jun.api('POST', `/v1/backups/${backup}/export/zip/cancel`))).toBe('403 administrators-only');
     expect(code(await admin.api('POST', `/v1/backups/${backup}/export`, { format: 'pst' }))).toBe('422 invalid-body');
     expect(code(await admin.api('GET', `/v1/backups/${backup}/export/zip/files/2`))).toBe('404 not-found');
     expect(code(await admin.api('GET', `/v1/backups/${backup}/export/pst`))).toBe('404 not-found');

@@ -1,10 +1,19 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { type Export, filesOf } from '../../core/backup/export.ts';
-import { findExport, findFile, startExport } from '../../core/backup/export-store.ts';
+import { type Export, type ExportJob, exportView, filesOf } from '../../core/backup/export.ts';
+import { cancelExport, findExport, findFile, noteExportNoticeSent, startExport } from '../../core/backup/export-store.ts';
+import { tellExporter } from '../../core/backup/notice-store.ts';
 import { runExport } from '../../core/backup/run-export.ts';
 import { sweepExports } from '../../core/backup/sweep-store.ts';
-import { EXPORT_DAYS, EXPORT_LEASE_SECONDS, EXPORT_PULSE_SECONDS, EXPORT_TRIES } from '../../core/limits.ts';
+import type { TenantId } from '../../core/ids.ts';
+import {
+  EXPORT_COPIES_BYTES,
+  EXPORT_DAYS,
+  EXPORT_LEASE_SECONDS,
+  EXPORT_PULSE_SECONDS,
+  EXPORT_TRIES,
+  MAX_MAIL_BYTES,
+} from '../../core/limits.ts';
 import { copyKey, exportKey, type Key, messageKey, recordKey, runningExportsPartition } from '../../core/table/keys.ts';
 import { readMbox, readZip } from '../support/archives.ts';
 import { BackupWorld, FRIEND, TARO } from '../support/backup-world.ts';
@@ -105,7 +114,7 @@ describe('a zip', () => {
       version: 1,
       export: { format: 'zip', volume: 1, by: world.admin.member, at: made.startedAt },
       backup: { id: backup, scope: 'shared', member: world.leaver.member, startedBy: world.admin.member },
-      counts: { mails: 2, files: 3, missing: 0 },
+      counts: { mails: 2, files: 3, missing: 0, damaged: 0 },
       mails: [
         { direction: 'received', bytes: 22, sha256: sha(Buffer.from('Subject: one\r\n\r\nbody\r\n')), records: [{ module: 'contacts' }] },
         { files: [expect.any(String), expect.any(String)], records: [{}, {}] },
@@ -168,6 +177,67 @@ describe('a zip', () => {
     expect(made.volumes).toMatchObject([{ mails: 2, missing: 1 }]);
   });
 
+  test('reliability 40: a mail whose bytes are not those that the backup noted lies apart, and the manifest and the export say so', async () => {
+    const changed = await fetched('changed', 'as it came');
+    const raw = 'Bcc: hidden@example.org\r\nSubject: s\r\n\r\n';
+    // What is hidden of a mail makes nothing else of it.
+    await fetched('good', raw);
+    const backup = await backedUp();
+    world.files.set(changed, Buffer.from('as it never came'));
+    const made = await exported(backup);
+    const files = readZip(contentOf(made));
+    expectSums(files);
+    const [damaged, good] = manifestOf(files).mails as { files: string[]; damaged?: true }[];
+    expect(manifestOf(files).counts).toMatchObject({ mails: 2, files: 2, missing: 0, damaged: 1 });
+    expect(damaged).toMatchObject({
+      damaged: true,
+      sha256: sha(Buffer.from('as it never came')),
+      rawSha256: sha(Buffer.from('as it came')),
+    });
+    expect(damaged?.files).toEqual([expect.stringMatching(/^damaged\/contacts\//)]);
+    expect([files.get(damaged?.files[0] ?? '')?.toString(), good?.damaged]).toEqual(['as it never came', undefined]);
+    expect(made.volumes).toMatchObject([{ mails: 2, missing: 0, damaged: 1 }]);
+    expect(exportView(made, world.now).progress).toMatchObject({ done: 2, missing: 0, damaged: 1 });
+  });
+
+  test('a mail too large for the folders of all its records lies in that of the first, and the manifest names all of them', async () => {
+    const [large, small] = [await fetched('large', 'x'), await fetched('small', 'y')];
+    expect(large).not.toBe(small);
+    const backup = await backedUp();
+    const bytes = Buffer.alloc(MAX_MAIL_BYTES, 'From: a\r\n\r\n');
+    world.files.set(large, bytes);
+    const manifest = await world.manifest(backup);
+    const lines = Buffer.from(world.files.get(manifest.parts[0].key) as Uint8Array)
+      .toString()
+      .trim()
+      .split('\n');
+    const [first, ...others] = lines.map((line) => JSON.parse(line));
+    const records = Array.from({ length: 1000 }, (_, i) => ({ module: 'contacts', id: `record-${i}` }));
+    await replaceManifest(backup, manifest, [{ ...first, records, bytes: bytes.length, sha256: sha(bytes) }, ...others]);
+    await world.startExport(backup);
+    await world.workExports();
+    const made = await world.readExport(backup);
+    // One turn, and both mails in it: a copy in each folder would be 42 GB.
+    expect([made.state, made.volumes.map(({ mails }) => mails)]).toEqual(['completed', [2]]);
+    const files = readZip(contentOf(made));
+    expectSums(files);
+    const path = [...files.keys()].find((file) => file.startsWith('contacts/unnamed-record-0/')) as string;
+    expect(files.get(path)?.equals(bytes)).toBe(true);
+    expect(manifestOf(files)).toMatchObject({ counts: { mails: 2, files: 2 }, mails: [{ records, files: [path] }, {}] });
+  });
+
+  test('a mail on a thousand records that is small enough lies in the folder of each', async () => {
+    await fetched('small', 'y');
+    const backup = await backedUp();
+    const manifest = await world.manifest(backup);
+    const line = JSON.parse(Buffer.from(world.files.get(manifest.parts[0].key) as Uint8Array).toString());
+    const records = Array.from({ length: 1000 }, (_, i) => ({ module: 'contacts', id: `record-${i}` }));
+    const bytes = Math.floor(EXPORT_COPIES_BYTES / 1000);
+    await replaceManifest(backup, manifest, [{ ...line, records, bytes }]);
+    const files = readZip(contentOf(await exported(backup, 'zip', { volumeMails: 10 })));
+    expect([...files.keys()].filter((path) => path.endsWith('.eml'))).toHaveLength(1000);
+  });
+
   test('a backup without a mail is a zip with nothing but its manifest', async () => {
     const files = readZip(contentOf(await exported(await backedUp())));
     expectSums(files);
@@ -212,6 +282,20 @@ describe('an mbox', () => {
     expect(read[0]?.from).toMatch(/^From MAILER-DAEMON Mon Mar {2}2 09:\d\d:\d\d 2026$/);
   });
 
+  test('a mail whose bytes are not those that the backup noted is named, and not among the good ones', async () => {
+    const changed = await fetched('changed', 'as it came');
+    await fetched('good', 'good\n');
+    const backup = await backedUp();
+    world.files.set(changed, Buffer.from('as it never came'));
+    const made = await exported(backup, 'mbox');
+    expect(readMbox(contentOf(made, 0)).map(({ bytes }) => bytes.toString())).toEqual(['good\n']);
+    expect(JSON.parse(contentOf(made, 1).toString())).toMatchObject({
+      counts: { mails: 2, missing: 0, damaged: 1 },
+      mails: [{ damaged: true, bytes: 0, rawSha256: sha(Buffer.from('as it came')) }, { bytes: 5 }],
+    });
+    expect(made.volumes).toMatchObject([{ mails: 2, damaged: 1 }]);
+  });
+
   test('a mail that a later backup shows on further records is not in it twice', async () => {
     await fetched('on two', 'once', ON_TWO);
     const backup = await backedUp();
@@ -229,6 +313,10 @@ describe('an mbox', () => {
     expect(JSON.parse(contentOf(made, 1).toString()).mails).toMatchObject([{ bytes: 4 }, { again: true, records: [split[1]?.records[0]] }]);
     const files = readZip(contentOf(await exported(backup, 'zip')));
     expect([...files.keys()].filter((path) => path.endsWith('.eml'))).toHaveLength(2);
+    // In a zip each line has a file of its own: when the bytes are gone, both lines say so.
+    world.files.delete(line.rawKey);
+    await expire(backup);
+    expect(manifestOf(readZip(contentOf(await exported(backup, 'zip')))).mails).toMatchObject([{ missing: true }, { missing: true }]);
   });
 });
 
@@ -289,9 +377,10 @@ describe('a worker', () => {
   const turn = (backup: string, more: object = {}) =>
     runExport(world.exportRoom(more), world.leaver.tenant, job(backup), new Date(world.now.getTime() + 60_000));
 
-  test('one at a time; one that is done has nothing to do', async () => {
+  test('one at a time; one that is done and told of has nothing to do', async () => {
     await fetched('a', 'x');
     const backup = await backedUp();
+    world.told.length = 0;
     await world.startExport(backup);
     const room = world.exportRoom();
     const slow = {
@@ -302,7 +391,7 @@ describe('a worker', () => {
       },
     };
     expect(await turn(backup, { uploads: slow })).toBe('ended');
-    expect(await turn(backup)).toBe('not-mine');
+    expect([await turn(backup), world.told.length]).toEqual(['ended', 1]);
     expect(await world.table.all({ pk: runningExportsPartition })).toEqual([]);
   });
 
@@ -353,7 +442,7 @@ describe('a worker', () => {
     const room = world.exportRoom({ files: { ...world.exportRoom().files, read } });
     expect(await runExport(room, world.leaver.tenant, job(backup), hour)).toBe('ended');
     expect(40 * EXPORT_PULSE_SECONDS).toBeGreaterThan(EXPORT_LEASE_SECONDS);
-    expect(Math.max(...seen)).toBeGreaterThan(10);
+    expect(Math.max(...seen)).toBeGreaterThan(0);
     expect((await world.readExport(backup)).begun).toBeUndefined();
   });
 
@@ -421,6 +510,146 @@ describe('a worker', () => {
   });
 });
 
+describe('who asked for it is told when it ends', () => {
+  const job = (backup: string) => ({ tenant: world.leaver.tenant, backup, format: 'zip' as const });
+  const turn = (backup: string, more: object = {}) =>
+    runExport(world.exportRoom(more), world.leaver.tenant, job(backup), new Date(world.now.getTime() + 60_000));
+
+  beforeEach(() => {
+    world.told.length = 0;
+  });
+
+  test('once, with counts and link, in English and Japanese, however often its word comes', async () => {
+    await fetched('a', 'x');
+    const gone = await fetched('gone', 'y');
+    const backup = await backedUp();
+    world.files.delete(gone);
+    world.told.length = 0;
+    await exported(backup);
+    await Promise.all([turn(backup), turn(backup)]);
+    expect(world.told).toMatchObject([{ to: 'admin@example.com', subject: expect.stringMatching(/complete.*完了/) }]);
+    expect(world.told[0]?.text).toMatch(
+      new RegExp(
+        `Mails: 2, in 1 files \\(zip\\). Source missing: 1. Source damaged: 0.[^]*https://crm.example.com/v1/backups/${backup}/export/zip`,
+      ),
+    );
+    expect(world.told[0]?.text).toContain('メール: 2 件');
+  });
+
+  test('by the next worker when this one was killed before; by nobody else when it was killed behind', async () => {
+    await fetched('a', 'x');
+    const backup = await backedUp();
+    world.told.length = 0;
+    await world.startExport(backup);
+    await expect(turn(backup, { tell: () => Promise.reject(new Error('killed')) })).rejects.toThrow('killed');
+    expect((await world.readExport(backup)).state).toBe('completed');
+    // It has claimed the notice: until the claim is void nobody knows whether the mail went out.
+    world.tick(EXPORT_LEASE_SECONDS);
+    expect(await sweepExports(world.exportStartRoom(), world.now)).toBe(1);
+    await turn(backup);
+    expect(world.told).toEqual([]);
+    world.tick(600);
+    await turn(backup);
+    world.tick(600);
+    expect([await turn(backup), await sweepExports(world.exportStartRoom(), world.now)]).toEqual(['ended', 0]);
+    expect(world.told).toHaveLength(1);
+  });
+
+  test('of its failure', async () => {
+    await fetched('a', 'x');
+    const backup = await backedUp();
+    world.told.length = 0;
+    await world.startExport(backup);
+    const killed = { files: { ...world.exportRoom().files, read: async () => Promise.reject(new Error('killed')) } };
+    for (let i = 0; i < EXPORT_TRIES; i++) {
+      await expect(turn(backup, killed)).rejects.toThrow('killed');
+      world.tick(EXPORT_LEASE_SECONDS);
+    }
+    await turn(backup);
+    expect(world.told).toMatchObject([{ subject: expect.stringMatching(/failed.*失敗/) }]);
+  });
+
+  test('not of the end of another one that stands in its place meanwhile', async () => {
+    await fetched('a', 'x');
+    const backup = await backedUp();
+    const first = await exported(backup);
+    await expire(backup);
+    await world.startExport(backup);
+    world.told.length = 0;
+    await tellExporter(world.exportRoom(), world.leaver.tenant, { ...first, noticeSentAt: undefined }, world.now);
+    await noteExportNoticeSent(world.table, world.leaver.tenant, first, world.now);
+    expect([world.told, (await world.readExport(backup)).noticeSentAt]).toEqual([[], undefined]);
+    expect(await world.table.all({ pk: runningExportsPartition })).toHaveLength(1);
+  });
+});
+
+describe('cancelled', () => {
+  const cancel = (backup: string, viewer = world.admin) => cancelExport(world.exportStartRoom(), viewer, backup, 'zip', world.tick());
+
+  test('it ends at once, nothing of it can be downloaded, who started it is told, the audit tells who; and it can be asked for anew', async () => {
+    for (const subject of ['a', 'b']) await fetched(subject, subject);
+    const backup = await backedUp();
+    world.told.length = 0;
+    await world.startExport(backup);
+    const job = world.exportJobs.shift() as ExportJob;
+    await runExport(world.exportRoom({ volumeMails: 1 }), job.tenant as TenantId, job, new Date(world.now.getTime() + 60_000));
+    expect(await cancel(backup)).toMatchObject({ state: 'cancelled', volumes: [{ mails: 1 }] });
+    const { found } = await findExport(world.table, world.admin, backup, 'zip');
+    expect(await problem(Promise.resolve().then(() => findFile(found, '1', world.now)))).toBe('409 not-complete');
+    expect(exportView(found, world.now)).toMatchObject({ state: 'cancelled', files: [] });
+    expect(await problem(cancel(backup))).toBe('409 not-running');
+    await world.workExports();
+    expect(world.told).toMatchObject([{ to: 'admin@example.com', subject: expect.stringMatching(/cancelled.*キャンセル/) }]);
+    expect(await world.table.all({ pk: runningExportsPartition })).toEqual([]);
+    expect((await audited()).filter(({ action }) => action.startsWith('backup.export-'))).toEqual([
+      { action: 'backup.export-cancel', actor: world.admin.member, after: expect.objectContaining({ backup, mails: 1 }) },
+    ]);
+    expect((await exported(backup)).volumes).toMatchObject([{ mails: 2 }]);
+  });
+
+  test.each(['while it writes', 'when its upload is complete'])('a worker that is at it commits nothing: %s', async (at) => {
+    await fetched('a', 'x');
+    const backup = await backedUp();
+    await world.startExport(backup);
+    const { uploads } = world.exportRoom();
+    const finish: typeof uploads.finish = async (upload, bytes) => {
+      if (at === 'while it writes') await cancel(backup);
+      const stored = await uploads.finish(upload, bytes);
+      if (at !== 'while it writes') await cancel(backup);
+      return stored;
+    };
+    await world.workExports({ uploads: { ...uploads, finish } });
+    const made = await world.readExport(backup);
+    expect([made.state, made.volumes, made.upload, world.uploads.size]).toEqual(['cancelled', [], undefined, 0]);
+  });
+
+  test('what its worker was uploading when it was killed is forgotten', async () => {
+    await fetched('a', 'x');
+    const backup = await backedUp();
+    await world.startExport(backup);
+    const { files } = world.exportRoom();
+    const read = async (key: string) => (key.endsWith('.eml') ? Promise.reject(new Error('killed')) : files.read(key));
+    const killed = { files: { ...files, read } };
+    await expect(world.workExports(killed)).rejects.toThrow('killed');
+    expect(world.uploads.size).toBe(1);
+    await cancel(backup);
+    await world.workExports();
+    expect([world.uploads.size, (await world.readExport(backup)).upload]).toEqual([0, undefined]);
+  });
+
+  test('GEN-3: by administrators of the same organisation alone', async () => {
+    await fetched('a', 'x');
+    const backup = await backedUp();
+    await world.startExport(backup);
+    const other = await new BackupWorld(engine.table).begin();
+    expect([await problem(cancel(backup, world.colleague)), await problem(cancel(backup, other.admin))]).toEqual([
+      '404 not-found',
+      '404 not-found',
+    ]);
+    expect((await world.readExport(backup)).state).toBe('running');
+  });
+});
+
 describe('who asks for it', () => {
   test('GEN-3: only administrators, only of a completed backup', async () => {
     await fetched('a', 'x');
@@ -473,10 +702,8 @@ describe('who asks for it', () => {
     await fetched('a', 'x');
     const backup = await backedUp();
     await exported(backup);
-    const month = world.now.toISOString().slice(0, 7);
-    const entries = await world.table.all<{ action: string; actor: string; after: object }>({ pk: `T#${world.leaver.tenant}#Z#${month}` });
-    const told = entries.filter(({ action }) => action.startsWith('backup.export'));
-    expect(told.map(({ action, actor, after }) => ({ action, actor, after })).sort((a, b) => a.action.length - b.action.length)).toEqual([
+    const told = (await audited()).filter(({ action }) => action.startsWith('backup.export'));
+    expect(told.sort((a, b) => a.action.length - b.action.length)).toEqual([
       { action: 'backup.export', actor: world.admin.member, after: expect.objectContaining({ backup, format: 'zip' }) },
       {
         action: 'backup.export-complete',
@@ -496,6 +723,12 @@ describe('who asks for it', () => {
     expect(await problem(findExport(world.table, other.admin, backup, 'zip'))).toBe('404 not-found');
   });
 });
+
+async function audited(): Promise<{ action: string; actor: string; after: object }[]> {
+  const pk = `T#${world.leaver.tenant}#Z#${world.now.toISOString().slice(0, 7)}`;
+  const entries = await world.table.all<{ action: string; actor: string; after: object }>({ pk });
+  return entries.map(({ action, actor, after }) => ({ action, actor, after }));
+}
 
 /** As if its days were over. */
 async function expire(backup: string): Promise<void> {

@@ -254,6 +254,8 @@ export class BackupWorld {
         abort: async ({ id }) => void this.uploads.delete(id),
       },
       mailDomain: MAIL_DOMAIN,
+      tell: async (notice) => void this.told.push(notice),
+      publicUrl: 'https://crm.example.com',
       clock: () => this.now,
       ...more,
     };

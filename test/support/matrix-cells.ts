@@ -31,6 +31,7 @@ export type Thing =
   | 'leaver'
   | 'backup'
   | 'exported backup'
+  | 'running export'
   | 'running backup'
   | 'off-boarding'
   | 'failed off-boarding';
@@ -176,6 +177,7 @@ export const cells: Record<string, Cell> = {
   startBackupExport: { thing: 'exported backup', seen: 'tenant', body: () => ({ format: 'zip' }) },
   readBackupExport: { thing: 'exported backup', seen: 'tenant', path: { format: 'zip' } },
   downloadBackupExport: { thing: 'exported backup', seen: 'tenant', path: { format: 'zip', file: '1' } },
+  cancelBackupExport: { thing: 'running export', seen: 'tenant', path: { format: 'zip' }, spends: true },
   cancelBackup: { thing: 'running backup', seen: 'tenant', spends: true },
   downloadAttachment: { thing: 'mail', seen: SEEN.leads, path: { index: '0' } },
 };

@@ -158,6 +158,14 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     return json as { id: string };
   };
 
+  const exported = async (owner: Owner) => {
+    const { api } = administratorOf(owner);
+    const { id } = await backup(owner);
+    await expectStatus(202, api('POST', `/v1/backups/${id}/export`, { format: 'zip' }));
+    await until(async () => (await api('GET', `/v1/backups/${id}/export/zip`)).json.state === 'completed');
+    return id;
+  };
+
   return {
     'off-boarding': async (owner) => (await offboarding(owner)).id,
     // As if one of its steps had failed.
@@ -168,11 +176,11 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     },
     leaver: async (owner) => (await leaver(owner)).id,
     backup: async (owner) => (await backup(owner)).id,
-    'exported backup': async (owner) => {
-      const { api } = administratorOf(owner);
-      const { id } = await backup(owner);
-      await expectStatus(202, api('POST', `/v1/backups/${id}/export`, { format: 'zip' }));
-      await until(async () => (await api('GET', `/v1/backups/${id}/export/zip`)).json.state === 'completed');
+    'exported backup': (owner) => exported(owner),
+    // As if it still ran, as of a backup.
+    'running export': async (owner) => {
+      const id = await exported(owner);
+      await setAttribute(host, { pk: `T#${people[owner].token.split('_').at(-4)}#V#${id}#X`, sk: 'zip' }, 'state', 'running');
       return id;
     },
     // As if it still ran: a real one is over before anybody can cancel it.

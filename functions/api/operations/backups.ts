@@ -11,7 +11,7 @@ import {
 } from '../../../core/backup/backup-store.ts';
 import type { BackupKind } from '../../../core/backup/eligibility.ts';
 import { type Export, type exportInput, exportView } from '../../../core/backup/export.ts';
-import { findExport, findFile, startExport } from '../../../core/backup/export-store.ts';
+import { cancelExport, findExport, findFile, startExport } from '../../../core/backup/export-store.ts';
 import { noteDownload } from '../../../core/backup/reading-store.ts';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
@@ -41,12 +41,13 @@ export const backupOperations = {
     return { location: await mailBucket().link(manifestKey(viewer.tenant, backup.id), `backup-${backup.id}.json`, 'application/json') };
   },
   startBackupExport: async ({ viewer, params, body, now }: Call<never, z.output<typeof exportInput>>) => {
-    const room = { table: tableOf(viewer.tenant), queue: { send: toldLater(exportsQueue) } };
     const { format } = body;
-    const begun = await startExport(room, viewer, params.backupId ?? '', { format, id: newId(now), now });
+    const begun = await startExport(exportRoom(viewer), viewer, params.backupId ?? '', { format, id: newId(now), now });
     return { ...shownExport(begun, now), headers: { location: `/v1/backups/${begun.backup}/export/${format}` } };
   },
   readBackupExport: async ({ viewer, params, now }: Call) => shownExport((await exportOf(viewer, params)).found, now),
+  cancelBackupExport: async ({ viewer, params: { backupId = '', format = '' }, now }: Call) =>
+    shownExport(await cancelExport(exportRoom(viewer), viewer, backupId, format, now), now),
   downloadBackupExport: async ({ viewer, params, now }: Call) => {
     const { backup, found } = await exportOf(viewer, params);
     const { key, name, contentType } = findFile(found, params.file ?? '', now);
@@ -55,6 +56,7 @@ export const backupOperations = {
   },
 } satisfies Record<string, Operation>;
 
+const exportRoom = ({ tenant }: Viewer) => ({ table: tableOf(tenant), queue: { send: toldLater(exportsQueue) } });
 const exportOf = (viewer: Viewer, { backupId = '', format = '' }: Record<string, string>) =>
   findExport(tableOf(viewer.tenant), viewer, backupId, format);
 const shownExport = (found: Export, now: Date): Reply => ({ body: exportView(found, now) });

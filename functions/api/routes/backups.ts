@@ -1,7 +1,7 @@
 import { backupInput, backupReturned, backupsInput, backupsReturned } from '../../../core/backup/backup.ts';
 import { REASONS, reasonCodes } from '../../../core/backup/eligibility.ts';
 import { exportInput, exportReturned } from '../../../core/backup/export.ts';
-import { EXPORT_DAYS } from '../../../core/limits.ts';
+import { EXPORT_COPIES_BYTES, EXPORT_DAYS } from '../../../core/limits.ts';
 import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
 
@@ -95,7 +95,7 @@ export const backupRoutes: Route[] = [
     path: '/v1/backups/{backupId}/export',
     operation: 'startBackupExport',
     summary: 'Export the mails of a completed backup',
-    description: `Of all backups its result consists of, as colleagues are shown them: without BCC, without how they came to others. It is made in the background: ask for it until its state is \`completed\`. For ${EXPORT_DAYS} days it can be downloaded, and who asks again is answered the same one; then it can be made anew. Unpack all volumes of a zip into one folder and check them with \`sha256sum -c SHA256SUMS*\`; a mail whose bytes are gone is \`missing\` in \`manifest.json\`.`,
+    description: `Of all backups its result consists of, as colleagues are shown them: without BCC, without how they came to others. It is made in the background: ask for it until its state is \`completed\`; who started it is told by mail when it ends. For ${EXPORT_DAYS} days it can be downloaded, and who asks again is answered the same one; then it can be made anew. Unpack all volumes of a zip into one folder and check them with \`sha256sum -c SHA256SUMS*\`; a mail whose bytes are gone is \`missing\` in \`manifest.json\`; one whose bytes are not those that the backup noted is \`damaged\`, and lies in a folder of that name. A mail that would take more than ${EXPORT_COPIES_BYTES / 1024 ** 2} MiB in the folders of all its records lies in that of the first alone.`,
     body: exportInput,
     example: { format: 'zip' },
     returns: exportReturned,
@@ -109,6 +109,16 @@ export const backupRoutes: Route[] = [
     operation: 'readBackupExport',
     summary: 'An export of a backup: how far it is, and its files',
     returns: exportReturned,
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/backups/{backupId}/export/{format}/cancel',
+    operation: 'cancelBackupExport',
+    summary: 'Cancel a running export',
+    description: 'Nothing of it is given out. It can be asked for again, and is begun anew then; the backup is as it was.',
+    returns: exportReturned,
+    problems: ['not-running'],
   },
   {
     ...common,

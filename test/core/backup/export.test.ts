@@ -5,7 +5,8 @@ import { type Export, exportView } from '../../../core/backup/export.ts';
 import { positionFrom } from '../../../core/backup/export-mails-store.ts';
 import { mailFile, recordFolder, safeName, volumeName } from '../../../core/backup/export-names.ts';
 import { MboxArchive, mboxEntry, quotedFrom } from '../../../core/backup/mbox.ts';
-import { ZipArchive } from '../../../core/backup/zip.ts';
+import { Pieces } from '../../../core/backup/pieces.ts';
+import { directoryLine, endOfDirectory, ZipArchive } from '../../../core/backup/zip.ts';
 import { EXPORT_DAYS, EXPORT_VOLUME_BYTES, EXPORT_VOLUME_MAILS, MAX_MAIL_BYTES } from '../../../core/limits.ts';
 import { resources } from '../../../functions/manifest.ts';
 import { readMbox, readZip } from '../../support/archives.ts';
@@ -18,7 +19,7 @@ async function contentOf(archive: Archive, fill: () => Promise<void>): Promise<B
     for await (const piece of archive.output) pieces.push(piece as Buffer);
   })();
   await fill();
-  archive.end();
+  await archive.end();
   await read;
   return Buffer.concat(pieces);
 }
@@ -105,6 +106,25 @@ describe('zip', () => {
     expect(EXPORT_VOLUME_BYTES + MAX_MAIL_BYTES + EXPORT_VOLUME_MAILS * 4096).toBeLessThan(0xffffffff);
   });
 
+  test('APPNOTE 4.3.14: more files than 16 bits count are all there, and a place beyond 4 GiB stands in the field of zip64', async () => {
+    const zip = new ZipArchive();
+    const content = await contentOf(zip, async () => {
+      // The same one, which is packed once.
+      const bytes = Buffer.from('x');
+      for (let n = 0; n < 0xffff + 1; n++) await zip.add({ path: `${n}`, bytes, at: AT });
+    });
+    expect(readZip(content).size).toBe(0xffff + 1);
+
+    const [name, packed] = ['far', { method: 0, crc: 0, size: 1, data: Buffer.from('x') }];
+    const offsetOf = (line: Buffer) => [line.readUInt16LE(6), line.readUInt32LE(42), line.subarray(46 + name.length + 9)];
+    expect(offsetOf(directoryLine(name, packed, AT, 2 ** 32 - 2))).toEqual([20, 2 ** 32 - 2, Buffer.alloc(0)]);
+    const far = Buffer.from('010008000500000001000000', 'hex');
+    expect(offsetOf(directoryLine(name, packed, AT, 2 ** 32 + 5))).toEqual([45, 0xffffffff, far]);
+    const end = endOfDirectory(3, 100, 2 ** 32 + 5);
+    expect([end.length, end.readBigUInt64LE(48), end.readUInt32LE(end.length - 6)]).toEqual([56 + 20 + 22, 2n ** 32n + 5n, 0xffffffff]);
+    expect(endOfDirectory(3, 100, 200)).toHaveLength(22);
+  });
+
   test('it holds no more than its reader has not taken: the next file waits', async () => {
     const zip = new ZipArchive();
     const noise = Buffer.alloc(1024 * 1024);
@@ -119,6 +139,14 @@ describe('zip', () => {
     await expect(filling).rejects.toThrow('the archive was closed');
     await expect(zip.add({ path: 'late', bytes: noise, at: AT })).rejects.toThrow('the archive was closed');
   });
+});
+
+test('pieces of any size come out as one', () => {
+  const pieces = new Pieces();
+  const all = [0, 1, 70_000, 200_000, 3, 65_536, 131_072].map((size, n) => Buffer.alloc(size, n));
+  for (const piece of all) pieces.add(piece);
+  expect(Buffer.concat([...pieces]).equals(Buffer.concat(all))).toBe(true);
+  expect([pieces.length, [...new Pieces()]]).toEqual([Buffer.concat(all).length, []]);
 });
 
 describe('mboxrd', () => {
@@ -194,7 +222,7 @@ describe('an export as it is shown', () => {
     expiresAt: '2026-03-08T09:00:00.000Z',
     state: 'running',
     total: { mails: 40, bytes: 400 },
-    volumes: [{ mails: 15, missing: 1, bytes: 150, files: [{ name: 'n', key: 'k', contentType: 't', bytes: 1, sha256: 's' }] }],
+    volumes: [{ mails: 15, missing: 1, damaged: 2, bytes: 150, files: [{ name: 'n', key: 'k', contentType: 't', bytes: 1, sha256: 's' }] }],
     begun: { mails: 5, bytes: 50 },
     next: { part: 0, line: 15 },
     fence: 1,
@@ -206,7 +234,7 @@ describe('an export as it is shown', () => {
   test('while it runs: how far, the end at the same pace, and no file', () => {
     expect(exportView(one, now)).toMatchObject({
       state: 'running',
-      progress: { done: 20, total: 40, bytes: 200, missing: 1, estimatedEnd: '2026-03-01T09:02:00.000Z' },
+      progress: { done: 20, total: 40, bytes: 200, missing: 1, damaged: 2, estimatedEnd: '2026-03-01T09:02:00.000Z' },
       files: [],
     });
   });
