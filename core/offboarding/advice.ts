@@ -4,7 +4,7 @@ import type { Words } from '../account/presets.ts';
 /** What is in the way or worth knowing, and what to do about it, in English and Japanese. */
 export type Advice = { code: string; words: Words; cure: Words };
 
-const both = z.object({ en: z.string(), ja: z.string() });
+export const both = z.object({ en: z.string(), ja: z.string() });
 export const advised = z.object({ code: z.string(), words: both, cure: both.meta({ description: 'What to do about it' }) });
 
 /** The advice for a code; for one that only the refused step itself knows, what it said. */
@@ -14,6 +14,26 @@ export function adviceOf(code: string, detail = ''): Advice {
   const [en, ja, cureEn, cureJa] = row;
   return { code, words: { en, ja }, cure: { en: cureEn, ja: cureJa } };
 }
+
+/** How what a step did is undone, where it can be: of a step that changed nothing there is nothing. */
+export const UNDOING: Record<string, Words> = {
+  lock: {
+    en: 'Unlock their mail settings: POST /v1/addon-users/{memberId}/unlock.',
+    ja: 'メール設定のロックを解除してください: POST /v1/addon-users/{memberId}/unlock。',
+  },
+  deactivate: {
+    en: 'Reactivate them: PATCH /v1/members/{memberId} with {"status":"active"}.',
+    ja: 'PATCH /v1/members/{memberId} に {"status":"active"} を送信して、再度有効にしてください。',
+  },
+  'back-up': {
+    en: 'It cannot be undone: mail that a backup has made visible stays visible.',
+    ja: '元に戻せません。バックアップで表示されたメールは、そのまま表示されます。',
+  },
+  'hand-over': {
+    en: 'Give the records back to their owner: change ownerId on the records of the successor.',
+    ja: '引き継ぎ先のデータのownerIdを変更して、元の所有者に戻してください。',
+  },
+};
 
 const RESUME: Words = {
   en: 'Put right what is said, then resume the off-boarding.',
@@ -159,6 +179,12 @@ const ADVICE: Record<string, Row> = {
     '開始した人が管理者ではなくなりました。',
     'Another administrator resumes it.',
     '他の管理者が再開してください。',
+  ],
+  'user-active': [
+    'They were reactivated before their mail was backed up.',
+    'メールのバックアップの前に、このメンバーが再度有効になりました。',
+    'Deactivate them and resume it. Leave it when they are to stay.',
+    '無効にしてから再開してください。退職しない場合はそのままにしてください。',
   ],
   'unlocked-meanwhile': [
     'Their mail settings were unlocked before they were deactivated.',

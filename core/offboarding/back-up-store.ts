@@ -1,13 +1,14 @@
 import { findUnfiled } from '../account/ledger-store.ts';
 import { readMailSettings } from '../account/mail-settings-store.ts';
-import type { Backup } from '../backup/backup.ts';
+import type { Backup, Tally } from '../backup/backup.ts';
 import { readBackupFacts } from '../backup/backup-facts-store.ts';
-import { readBackup, startBackup } from '../backup/backup-store.ts';
-import { stableId } from '../ids.ts';
+import { endBackup, readBackup, startBackup } from '../backup/backup-store.ts';
+import { stableId, type TenantId } from '../ids.ts';
 import { OFFBOARDING_FILING_MINUTES } from '../limits.ts';
 import { readMember } from '../member/member-store.ts';
+import type { Offboarding } from './offboarding.ts';
 import { kindOf } from './preflight.ts';
-import type { At, Outcome } from './step.ts';
+import type { At, OffboardingRoom, Outcome } from './step.ts';
 
 /** Places of the ledger that are remembered from one look to the next; of more of them the whole ledger is read again. */
 const MOST_REMEMBERED = 100;
@@ -52,9 +53,20 @@ async function begin({ room, viewer, run, now }: At, id: string): Promise<void> 
   await startBackup({ table: room.table, queue: room.backups }, viewer, run.member, kindOf(facts), given);
 }
 
+/** Ends the backup of a step that is not gone on with: what it has made visible stays so. Answers it as it is then; undefined when none was begun. */
+export async function endItsBackup(room: OffboardingRoom, tenant: TenantId, run: Offboarding, by: string): Promise<Backup | undefined> {
+  const { backup } = run.steps['back-up'].memo ?? {};
+  const found = backup === undefined ? undefined : await readBackup(room.table, tenant, backup);
+  if (found?.state !== 'running') return found;
+  await endBackup(room.table, tenant, found, { state: 'cancelled', by, now: room.clock() });
+  await room.backups.send({ tenant, backup: found.id });
+  return readBackup(room.table, tenant, found.id);
+}
+
 function outcomeOf({ state, tally }: Backup, hasUnfiled: boolean): Outcome {
   if (state !== 'completed')
     return { end: 'failed', failure: { code: state === 'failed' ? 'backup-failed' : 'backup-cancelled', detail: '' } };
-  const { mails, entries, known, missing } = tally;
-  return { end: 'done', counts: { mails, entries, known, missing }, ...(hasUnfiled ? { warning: 'filing-unfinished' } : {}) };
+  return { end: 'done', counts: countsOf(tally), ...(hasUnfiled ? { warning: 'filing-unfinished' } : {}) };
 }
+
+export const countsOf = ({ mails, entries, known, missing }: Tally) => ({ mails, entries, known, missing });

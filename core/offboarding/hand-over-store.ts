@@ -1,10 +1,12 @@
 import { Problem } from '../errors.ts';
+import type { TenantId } from '../ids.ts';
 import { OFFBOARDING_PAGE_RECORDS } from '../limits.ts';
 import { readMember } from '../member/member-store.ts';
 import { MODULES, type Module } from '../record/module.ts';
 import { readRecords, updateRecord } from '../record/record-store.ts';
+import type { Table } from '../table/client.ts';
 import { modulePartition } from '../table/keys.ts';
-import type { Memo } from './offboarding.ts';
+import type { Memo, Offboarding } from './offboarding.ts';
 import type { At, Outcome } from './step.ts';
 
 type Row = { sk: string; record: string; owner: string };
@@ -52,10 +54,28 @@ async function givePage(at: At, successor: string, { pending = [], ...page }: Pa
     for (let id = waiting.shift(); id; id = waiting.shift()) await give(at, page.module as Module, id, successor);
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  const owners = (await readRecords(at.room.table, at.tenant, pending)).map((record) => record?.owner);
-  const count = (owner: string) => owners.filter((each) => each === owner).length;
-  const sum = { records: (counts.records ?? 0) + count(successor), left: (counts.left ?? 0) + count(at.run.member) };
-  return { goOn: { page }, counts: sum };
+  return { goOn: { page }, counts: await withPage(at.room.table, at.tenant, at.run, pending, counts) };
+}
+
+/** The counts with those of a page's records, by whose they are now. */
+async function withPage(
+  table: Table,
+  tenant: TenantId,
+  { member, successor }: Offboarding,
+  page: string[],
+  counts: Record<string, number>,
+): Promise<Record<string, number>> {
+  const owners = (await readRecords(table, tenant, page)).map((record) => record?.owner);
+  const count = (owner: string | undefined) => owners.filter((each) => each === owner).length;
+  return { records: (counts.records ?? 0) + count(successor), left: (counts.left ?? 0) + count(member) };
+}
+
+/** How many records have been handed over, of a step that is not gone on with: of its last page some may have been. */
+export async function countHandedOver(table: Table, tenant: TenantId, run: Offboarding): Promise<Record<string, number> | undefined> {
+  const { memo, counts } = run.steps['hand-over'];
+  const pending = memo?.page?.pending ?? [];
+  const { records = 0 } = pending.length > 0 ? await withPage(table, tenant, run, pending, counts ?? {}) : (counts ?? {});
+  return records > 0 ? { records } : undefined;
 }
 
 /** One that is refused for itself, or gone meanwhile, does not keep the others from being handed over. */

@@ -30,7 +30,8 @@ export async function lastPoll(at: At): Promise<Outcome> {
   const counts = { mails: Math.max(0, account.totals.filed - asked.filed) };
   const isPolledSince = isPolled(account, asked.askedAt);
   if (isPolledSince && (asked.inHand === undefined || account.lease?.fence !== asked.inHand)) return { end: 'done', counts };
-  if (isStopped(account)) return { end: 'done', warning: 'password-refused', counts };
+  const hindrance = await whyNoMore(at, account);
+  if (hindrance) return { end: 'done', warning: hindrance, counts };
   if (at.now.toISOString() >= asked.until) return { end: 'done', warning: whyUnfinished(account, asked.askedAt), counts };
   if (isPolledSince) return { goOn: { poll: { ...asked, ...asking(account, at.now) } } };
   if (!wasAsked(account, asked.askedAt)) {
@@ -51,10 +52,17 @@ async function activeAccount({ room, tenant, run }: At): Promise<MailAccount | u
   return active === undefined ? undefined : room.table.get<MailAccount>(mailAccountKey(tenant, run.member, active));
 }
 
-async function whyNone({ room, tenant, viewer, run }: At, account: MailAccount | undefined): Promise<WarningCode | undefined> {
+async function whyNone(at: At, account: MailAccount | undefined): Promise<WarningCode | undefined> {
+  const { room, viewer, run } = at;
   if ((await readMember(room.table, viewer, run.member)).status === 'deactivated') return 'already-deactivated';
   if (!account) return 'no-active-mailbox';
   if (account.protocol === 'hosted') return undefined;
+  return whyNoMore(at, account);
+}
+
+/** It is not polled any more, however long one waits: its owner was deactivated by hand, say, or the add-on switched off. */
+async function whyNoMore({ room, tenant, run }: At, account: Pop3Account): Promise<WarningCode | undefined> {
+  if (account.ownerDeactivatedAt) return 'already-deactivated';
   if (isStopped(account)) return 'password-refused';
   return (await isEnabledFor(room.table, tenant, run.member)) ? undefined : 'add-on-off';
 }

@@ -1,11 +1,11 @@
 import { adviceOf } from './advice.ts';
-import { type Offboarding, STEPS, type Step, type StepName } from './offboarding.ts';
+import { type Offboarding, STEPS, type Step, type StepName, undoingOf } from './offboarding.ts';
 
 type Language = 'en' | 'ja';
 
 /** What the administrator is told when an off-boarding ends: what each step did, in English and Japanese. */
 export function endMail(run: Offboarding, name: string, publicUrl: string): { subject: string; text: string } {
-  const { subject, en, ja, todoEn, todoJa } = run.state === 'completed' ? COMPLETED : FAILED;
+  const { subject, en, ja, todoEn, todoJa } = WORDS[run.state === 'running' ? 'failed' : run.state];
   const url = `${publicUrl}/v1/offboardings/${run.id}`;
   return {
     subject: subject.replace('{name}', name),
@@ -38,15 +38,27 @@ const FAILED = {
   todoJa: '原因を解消してから再開してください: POST {url}/resume',
 };
 
-const linesOf = ({ steps }: Offboarding, language: Language) => STEPS.map((name) => lineOf(name, steps[name], language)).join('');
+const CANCELLED = {
+  subject: '{name}: the off-boarding was cancelled / 退職処理がキャンセルされました',
+  en: 'The off-boarding of {name} was cancelled. What was done before stays done, until it is undone as said below.',
+  ja: '{name}さんの退職処理がキャンセルされました。完了した手順は、下記の方法で元に戻すまでそのまま有効です。',
+  todoEn: 'When they are to leave after all, begin another one.',
+  todoJa: '退職する場合は、新しい退職処理を開始してください。',
+};
+const WORDS = { completed: COMPLETED, failed: FAILED, cancelled: CANCELLED };
 
-function lineOf(name: StepName, { state, counts, warning, failure }: Step, language: Language): string {
+const linesOf = (run: Offboarding, language: Language) => STEPS.map((name) => lineOf(name, run, language)).join('');
+
+function lineOf(name: StepName, run: Offboarding, language: Language): string {
+  const { state, counts, warning, failure } = run.steps[name];
   const advice = failure ? adviceOf(failure.code, failure.detail) : warning && adviceOf(warning);
   const numbers = Object.entries(COUNTS).flatMap(([what, words]) =>
     counts?.[what] === undefined ? [] : `${words[language]} ${counts[what]}`,
   );
   const told = numbers.length > 0 ? ` (${numbers.join(', ')})` : '';
-  return `- ${NAMES[name][language]}: ${STATES[state][language]}${told}\n${advice ? `  ${advice.words[language]} ${advice.cure[language]}\n` : ''}`;
+  const undoing = undoingOf(run, name)?.[language];
+  const advised = advice ? `  ${advice.words[language]} ${advice.cure[language]}\n` : '';
+  return `- ${NAMES[name][language]}: ${STATES[state][language]}${told}\n${advised}${undoing ? `  ${UNDO[language]}: ${undoing}\n` : ''}`;
 }
 
 const NAMES: Record<StepName, Record<Language, string>> = {
@@ -63,7 +75,10 @@ const STATES: Record<Step['state'], Record<Language, string>> = {
   done: { en: 'done', ja: '完了' },
   skipped: { en: 'nothing to do', ja: '対象なし' },
   failed: { en: 'failed', ja: '失敗' },
+  cancelled: { en: 'cancelled', ja: 'キャンセル' },
 };
+
+const UNDO: Record<Language, string> = { en: 'To undo it', ja: '元に戻す方法' };
 
 const COUNTS: Record<string, Record<Language, string>> = {
   mails: { en: 'mails', ja: 'メール' },

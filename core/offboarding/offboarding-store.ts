@@ -5,7 +5,8 @@ import { OFFBOARDING_LEASE_SECONDS } from '../limits.ts';
 import { readMember } from '../member/member-store.ts';
 import { isAdministrator, type Viewer } from '../member/viewer.ts';
 import { isNew, type Table, TransactionRefused, type Write } from '../table/client.ts';
-import { memberKey, offboardingKey, offboardingStandingKey, runningOffboardingKey } from '../table/keys.ts';
+import { memberKey, offboardingKey, offboardingStandingKey, offboardingsPartition, runningOffboardingKey } from '../table/keys.ts';
+import type { Page } from '../table/page.ts';
 import {
   nextStep,
   type Offboarding,
@@ -95,6 +96,13 @@ export async function findOffboarding(table: Table, viewer: Viewer, id: string):
   return run;
 }
 
+/** All off-boardings of the viewer's organisation, newest first. */
+export async function listOffboardings(table: Table, viewer: Viewer, page: { limit: number; after?: string }): Promise<Page<Offboarding>> {
+  const pk = offboardingsPartition(viewer.tenant);
+  const { items, more } = await table.page<Offboarding>({ pk, limit: page.limit, after: page.after, descending: true });
+  return { items, next: more ? items.at(-1)?.id : undefined };
+}
+
 /**
  * Goes on with an off-boarding of which a step failed, by the rights of who resumes it. Throws `not-found`, `not-failed`, `own-lock`,
  * and `already-off-boarding` while another one of the member runs.
@@ -102,9 +110,10 @@ export async function findOffboarding(table: Table, viewer: Viewer, id: string):
 export async function resumeOffboarding({ table, queue }: StartRoom, viewer: Viewer, id: string, now: Date): Promise<Offboarding> {
   const before = await findOffboarding(table, viewer, id);
   if (before.member === viewer.member) throw forbidden('own-lock', 'Your own off-boarding is for another administrator to resume.');
-  if (before.state !== 'failed') throw conflict('not-failed', 'No step of this off-boarding has failed: it is running, or complete.');
+  if (before.state !== 'failed')
+    throw conflict('not-failed', 'No step of this off-boarding has failed: it is running, complete, or cancelled.');
   const at = now.toISOString();
-  const { noticeClaimedAt: _, noticeSentAt: __, finishedAt: ___, ...kept } = before;
+  const { noticeClaimedAt: _, noticeSentAt: __, finishedAt: ___, cancel: ____, ...kept } = before;
   const run: Offboarding = {
     ...kept,
     state: 'running',
@@ -299,10 +308,11 @@ const begins = (tenant: TenantId, { id, member }: Offboarding): Write[] => [
   { put: { ...runningOffboardingKey(tenant, id), tenant, offboarding: id } },
 ];
 
-const ends = (tenant: TenantId, { id, member }: Offboarding): Write => ({
+/** None of the member runs any longer. */
+export const ends = (tenant: TenantId, { id, member }: Offboarding): Write => ({
   update: offboardingStandingKey(tenant, member),
   with: { update: 'REMOVE #running', condition: '#running = :id', names: { '#running': 'running' }, values: { ':id': id } },
 });
 
-const auditOf = (tenant: TenantId, actor: string, verb: string, { id, member }: Offboarding, at: string, more: object): Write =>
+export const auditOf = (tenant: TenantId, actor: string, verb: string, { id, member }: Offboarding, at: string, more: object): Write =>
   auditEntry(tenant, { at, actor, action: `offboarding.${verb}`, subject: `member:${member}`, after: { offboarding: id, ...more } });

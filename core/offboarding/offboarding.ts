@@ -1,14 +1,15 @@
 import * as z from 'zod';
+import type { Words } from '../account/presets.ts';
 import { backupScopeInput } from '../backup/backup.ts';
 import { type BackupScope, scopes } from '../backup/scope.ts';
-import { adviceOf, advised } from './advice.ts';
+import { adviceOf, advised, both, UNDOING } from './advice.ts';
 
 /** What an off-boarding does, in this order. */
 export const STEPS = ['lock', 'last-poll', 'deactivate', 'back-up', 'hand-over'] as const;
 export type StepName = (typeof STEPS)[number];
 
-const stepStates = ['waiting', 'running', 'done', 'skipped', 'failed'] as const;
-const states = ['running', 'completed', 'failed'] as const;
+const stepStates = ['waiting', 'running', 'done', 'skipped', 'failed', 'cancelled'] as const;
+const states = ['running', 'completed', 'failed', 'cancelled'] as const;
 
 export type Step = {
   state: (typeof stepStates)[number];
@@ -64,6 +65,8 @@ export type Offboarding = {
   startedAt: string;
   /** By whose rights it goes on, and who is told of its end: who started it, or resumed it last. */
   actor: string;
+  /** Who asked that nothing more be begun; it runs until its worker has seen that. */
+  cancel?: { by: string; at: string };
   state: (typeof states)[number];
   steps: Record<StepName, Step>;
   /** One worker at a time: `fence` grows with every lease, and who has an older one commits nothing. */
@@ -129,6 +132,7 @@ const stepReturned = z.object({
   warning: advised.optional().meta({ description: 'What to know of it, or why it was skipped' }),
   failure: advised.optional().meta({ description: 'Why it failed, and what to do before the off-boarding is resumed' }),
   backup: z.string().optional().meta({ description: 'Id of its backup' }),
+  undo: both.optional().meta({ description: 'Of a cancelled off-boarding: how what this step did is undone; it is not undone by itself' }),
 });
 
 export const offboardingReturned = z.object({
@@ -140,18 +144,23 @@ export const offboardingReturned = z.object({
   startedBy: z.string(),
   startedAt: z.string(),
   state: z.enum(states),
+  cancel: z
+    .object({ by: z.string(), at: z.string() })
+    .optional()
+    .meta({ description: 'Who asked that it be cancelled: while it still runs, what was begun is ended first' }),
   steps: z.array(stepReturned),
   finishedAt: z.string().optional(),
 });
 
 /** An off-boarding as administrators are shown it. */
 export function offboardingView(run: Offboarding): z.input<typeof offboardingReturned> {
-  const { id, member, scope, successor, reason, startedBy, startedAt, state, finishedAt } = run;
-  return { id, member, scope, successor, reason, startedBy, startedAt, state, steps: STEPS.map((name) => stepView(name, run)), finishedAt };
+  const { id, member, scope, successor, reason, startedBy, startedAt, state, cancel, finishedAt } = run;
+  const steps = STEPS.map((name) => stepView(name, run));
+  return { id, member, scope, successor, reason, startedBy, startedAt, state, cancel, steps, finishedAt };
 }
 
-function stepView(name: StepName, { steps }: Offboarding): z.input<typeof stepReturned> {
-  const { state, startedAt, endedAt, counts, warning, failure, memo } = steps[name];
+function stepView(name: StepName, run: Offboarding): z.input<typeof stepReturned> {
+  const { state, startedAt, endedAt, counts, warning, failure, memo } = run.steps[name];
   return {
     name,
     state,
@@ -161,5 +170,13 @@ function stepView(name: StepName, { steps }: Offboarding): z.input<typeof stepRe
     warning: warning && adviceOf(warning),
     failure: failure && adviceOf(failure.code, failure.detail),
     backup: memo?.backup,
+    undo: undoingOf(run, name),
   };
+}
+
+/** How to undo what a step of a cancelled off-boarding did, in whole or in part; nothing of one that did nothing. */
+export function undoingOf({ state, steps }: Offboarding, name: StepName): Words | undefined {
+  const { state: how, counts } = steps[name];
+  const didSome = how === 'done' || (how === 'cancelled' && Object.values(counts ?? {}).some((count) => count > 0));
+  return state === 'cancelled' && didSome ? UNDOING[name] : undefined;
 }

@@ -1,5 +1,6 @@
 import type { TenantId } from '../ids.ts';
 import { OFFBOARDING_TRIES, OFFBOARDING_WAIT_SECONDS } from '../limits.ts';
+import { endCancelled } from './cancel-store.ts';
 import { tellActor } from './notice-store.ts';
 import { nextStep, type Offboarding, type Step, type StepName } from './offboarding.ts';
 import { commitStep, LostLease, lease, readOffboarding, release } from './offboarding-store.ts';
@@ -23,10 +24,15 @@ export async function runOffboarding(room: OffboardingRoom, tenant: TenantId, id
     while (room.clock() < until) {
       const name = nextStep(run);
       if (!name) return await afterwards(room, tenant, id);
+      if (run.cancel) {
+        await endCancelled(room, tenant, run, run.cancel.by);
+        return await afterwards(room, tenant, id);
+      }
       const outcome = await takeStep(room, run, name, tenant);
       run = await commitStep(room.table, tenant, run, name, stepAfter(run.steps[name], outcome, room.clock()), room.clock());
       if ('wait' in outcome) return await waitFor(room, tenant, run, name);
       if (run.state !== 'running') return await afterwards(room, tenant, id);
+      run.cancel = (await readOffboarding(room.table, tenant, id))?.cancel;
     }
     await handOn(room, tenant, run, 0);
     return 'handed-on';

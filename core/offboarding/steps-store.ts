@@ -1,6 +1,7 @@
 import { type Lock, lockOf } from '../addon-user/lock.ts';
 import { lockMember } from '../addon-user/lock-store.ts';
 import { Problem } from '../errors.ts';
+import type { TenantId } from '../ids.ts';
 import { patchMember, readMember } from '../member/member-store.ts';
 import { isAdministrator } from '../member/viewer.ts';
 import { readSettings, readViewer } from '../tenant/tenant-store.ts';
@@ -47,9 +48,18 @@ async function lockMailSettings({ room, tenant, viewer, run, now }: At): Promise
   if (!lock) return failed('unlocked-meanwhile');
   if (lock.until !== undefined) return failed('lock-ends');
   if (!isOurs(lock, run)) return { end: 'skipped', warning: 'already-locked' };
-  // Said again after a kill; the member is told once.
-  await room.queue.send({ lockNotice: { tenant, member: run.member, what: 'locked', at: lock.at, by: lock.by, reason: lock.reason } });
+  await tellOfOurLock(room, tenant, run, lock);
   return { end: 'done' };
+}
+
+/** Said again after a kill; the member is told once. */
+export function tellOfOurLock(
+  { queue }: OffboardingRoom,
+  tenant: TenantId,
+  { member }: Offboarding,
+  { at, by, reason }: Lock,
+): Promise<void> {
+  return queue.send({ lockNotice: { tenant, member, what: 'locked', at, by, reason } });
 }
 
 async function lockUnlessLocked(
@@ -65,7 +75,8 @@ async function lockUnlessLocked(
   }
 }
 
-const isOurs = ({ by, at }: Lock, { actor, startedAt }: Offboarding) => by === actor && at >= startedAt;
+/** The lock is this off-boarding's own. */
+export const isOurs = ({ by, at }: Lock, { actor, startedAt }: Offboarding) => by === actor && at >= startedAt;
 
 /** tokens, dropbox and polling stop at once; their mail is hidden until the backup shows it. */
 async function deactivate({ room, tenant, viewer, run, now }: At): Promise<Outcome> {

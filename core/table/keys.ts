@@ -266,7 +266,8 @@ export const runningExportKey = (t: TenantId, backup: string, format: string): K
   sk: `${t}#${backup}#${format}`,
 });
 
-export const offboardingKey = (t: TenantId, id: string): Key => ({ pk: `T#${t}#Q`, sk: id });
+export const offboardingsPartition = (t: TenantId) => `T#${t}#Q`;
+export const offboardingKey = (t: TenantId, id: string): Key => ({ pk: offboardingsPartition(t), sk: id });
 export const runningOffboardingsPartition = 'D#OFFBOARDINGS';
 export const runningOffboardingKey = (t: TenantId, id: string): Key => ({ pk: runningOffboardingsPartition, sk: `${t}#${id}` });
 export const runningDeletionsPartition = 'D#DELETIONS';

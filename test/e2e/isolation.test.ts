@@ -136,6 +136,7 @@ describe('a cursor is of one member and one list', () => {
     // Two of them use the add-on, so that their list has a second page.
     await accountWithPolls(other);
     const { member: left } = await backedUp('left-early@example.com', 2);
+    for (const email of ['left-first@example.com', 'left-second@example.com']) await offboarded(email);
     const paths: Record<string, string> = {
       listBackups: `/v1/addon-users/${left}/backups`,
       listPolls: `/v1/mail-accounts/${account}/polls`,

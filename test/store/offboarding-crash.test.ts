@@ -2,6 +2,7 @@ import { isOnce, nextOf } from '../../core/account/slot.ts';
 import { tellOfLock } from '../../core/addon-user/lock-notice-store.ts';
 import { sweepBackups } from '../../core/backup/sweep-store.ts';
 import { newId } from '../../core/ids.ts';
+import { cancelOffboarding } from '../../core/offboarding/cancel-store.ts';
 import { STEPS } from '../../core/offboarding/offboarding.ts';
 import { runOffboarding } from '../../core/offboarding/run-offboarding.ts';
 import { sweepOffboardings } from '../../core/offboarding/sweep-store.ts';
@@ -21,7 +22,11 @@ const SCHEDULES = Number(process.env.OFFBOARDING_SCHEDULES ?? 200);
 const SEED = Number(process.env.OFFBOARDING_SEED ?? 20_261_122);
 const RECORDS = 5;
 
-async function schedule(seed: number): Promise<{ kills: number; isRead: boolean }> {
+/** What is left of a schedule when it is over. */
+type Left = { world: OffboardingWorld; id: string; records: string[]; kills: number };
+
+/** With `cancelsAt` an administrator cancels it in that turn. */
+async function schedule(seed: number, cancelsAt?: number): Promise<Left> {
   const random = randomOf(seed);
   const dynamo = new MemoryDynamo();
   const world = await OffboardingWorld.make(new Table(dynamo.client, 'memory'));
@@ -72,6 +77,10 @@ async function schedule(seed: number): Promise<{ kills: number; isRead: boolean 
     const isPlanned = isOnce(slot) && nextOf(slot as string, world.now) <= world.now.toISOString();
     if (world.polls.splice(0).length > 0 || isPlanned) await world.pollMailbox();
     await world.work();
+    if (turns === cancelsAt) {
+      const asked = cancelOffboarding({ table: world.table, queue: world.wordQueue() }, world.second, id, world.now);
+      await asked.catch(({ code }) => expect(code).toBe('not-running'));
+    }
     const due = world.words.filter(({ at }) => at <= world.now.getTime()).slice(0, random() < 0.4 ? 2 : 1);
     for (const word of due) world.words.splice(world.words.indexOf(word), 1);
     for (const { job } of due) {
@@ -79,12 +88,19 @@ async function schedule(seed: number): Promise<{ kills: number; isRead: boolean 
       atWork.add(work.finally(() => atWork.delete(work)));
     }
     for (let waits = Math.floor(random() * 20); waits > 0; waits--) await moment();
-    world.tick(random() < 0.15 ? 400 : 1 + random() * 40);
+    const seconds = random() < 0.15 ? 400 : 1 + random() * 40;
+    // A worker lives no longer than its lease; one that outlived it could do what is no longer to be done.
+    if (cancelsAt !== undefined && seconds > 100) await Promise.all(atWork);
+    world.tick(seconds);
     await sweepOffboardings({ table: world.table, queue: world.wordQueue() }, world.now);
     await sweepBackups(world.startRoom(), world.now);
   }
   await Promise.all(atWork);
+  return { world, id, records, kills };
+}
 
+async function checkCompleted(seed: number, { world, id, records }: Left): Promise<boolean> {
+  const { tenant } = world.leaver;
   const run = await world.readRun(id);
   expect({ seed, state: run.state, steps: STEPS.map((name) => run.steps[name].state) }).toEqual({
     seed,
@@ -116,7 +132,26 @@ async function schedule(seed: number): Promise<{ kills: number; isRead: boolean 
   expect(world.told.some(({ to, subject }) => to === 'admin@example.com' && /is complete/.test(subject))).toBe(true);
   expect(await world.table.all({ pk: runningOffboardingsPartition })).toEqual([]);
   expect((await world.standing())?.running).toBeUndefined();
-  return { kills, isRead };
+  return isRead;
+}
+
+/** Wherever it was cancelled: what each step says is what is so. */
+async function checkCancelled(seed: number, { world, id, records }: Left): Promise<boolean> {
+  const run = await world.readRun(id);
+  const leaver = await world.readLeaver();
+  const owners = await Promise.all(records.map(async (record) => (await readRecord(world.table, world.leaver.tenant, record))?.owner));
+  const backup = await world.readBackupOf(run);
+  expect({ seed, state: run.state }).toEqual({ seed, state: expect.stringMatching(/^(cancelled|completed)$/) });
+  expect({ seed, locked: run.steps.lock.state }).toEqual({ seed, locked: leaver.locked ? 'done' : 'cancelled' });
+  expect({ seed, status: run.steps.deactivate.state }).toEqual({ seed, status: leaver.status === 'active' ? 'cancelled' : 'done' });
+  const given = owners.filter((owner) => owner === world.successor.member).length;
+  expect({ seed, given: run.steps['hand-over'].counts?.records ?? 0 }).toEqual({ seed, given });
+  expect({ seed, backup: backup?.state === 'completed' }).toEqual({ seed, backup: run.steps['back-up'].state === 'done' });
+  expect([(await world.standing())?.running, await world.table.all({ pk: runningOffboardingsPartition })]).toEqual([undefined, []]);
+  const audited = (await world.audited()).filter((line) => /^offboarding\.(complete|cancelled)$/.test(line));
+  expect({ seed, audited }).toEqual({ seed, audited: [run.state === 'completed' ? 'offboarding.complete' : 'offboarding.cancelled'] });
+  expect(world.told.filter(({ to, subject }) => to === 'admin@example.com' && /is complete|was cancelled/.test(subject))).not.toEqual([]);
+  return run.state === 'cancelled';
 }
 
 test(
@@ -125,13 +160,30 @@ test(
     let kills = 0;
     let read = 0;
     for (let i = 0; i < SCHEDULES; i++) {
-      const ended = await schedule((SEED + i) | 0);
-      kills += ended.kills;
-      read += Number(ended.isRead);
+      const left = await schedule((SEED + i) | 0);
+      kills += left.kills;
+      read += Number(await checkCompleted((SEED + i) | 0, left));
     }
     console.log(`offboarding-crash: OFFBOARDING_SEED=${SEED}: ${SCHEDULES} schedules, ${kills} kills, ${read} mailboxes read in time`);
     expect(kills).toBeGreaterThan(SCHEDULES / 4);
     expect(read).toBeGreaterThan(SCHEDULES / 4);
+  },
+  10 * 60_000,
+);
+
+test(
+  'cancelled in any moment, with workers killed anywhere: nothing more is begun, and what is told is so',
+  async () => {
+    let kills = 0;
+    let cancelled = 0;
+    for (let i = 0; i < SCHEDULES / 2; i++) {
+      const left = await schedule((SEED - i) | 0, 1 + (i % 20));
+      kills += left.kills;
+      cancelled += Number(await checkCancelled((SEED - i) | 0, left));
+    }
+    console.log(`offboarding-crash: OFFBOARDING_SEED=${SEED}: ${kills} kills, ${cancelled} cancelled in time`);
+    expect(kills).toBeGreaterThan(SCHEDULES / 10);
+    expect(cancelled).toBeGreaterThan(SCHEDULES / 5);
   },
   10 * 60_000,
 );

@@ -12,7 +12,7 @@ import { runOffboarding } from '../../core/offboarding/run-offboarding.ts';
 import { sweepOffboardings } from '../../core/offboarding/sweep-store.ts';
 import { createRecord } from '../../core/record/record-store.ts';
 import type { Table } from '../../core/table/client.ts';
-import { mailAccountKey, memberKey, runningOffboardingsPartition, seenMailKey } from '../../core/table/keys.ts';
+import { mailAccountKey, memberKey, runningOffboardingsPartition, seenMailKey, tenantKey } from '../../core/table/keys.ts';
 import { startTable } from '../support/engine.ts';
 import { OffboardingWorld } from '../support/offboarding-world.ts';
 
@@ -228,6 +228,25 @@ describe('the last poll', () => {
       expect((await world.readRun(id)).steps['last-poll']).toMatchObject({ state: 'skipped', warning });
       expect(world.polls).toEqual([]);
     }
+  });
+});
+
+describe('a mailbox that is not polled any more while it is waited for', () => {
+  const changes: [string, (world: OffboardingWorld) => Promise<unknown>][] = [
+    ['already-deactivated', (world) => setStatus(world, world.leaver, 'deactivated', world.second)],
+    ['add-on-off', (world) => table.update(tenantKey(world.leaver.tenant), { update: 'SET mailAddOn = :off', values: { ':off': 'off' } })],
+  ];
+  test.each(changes)('R-33, GEN-1: %s: it goes on at once', async (warning, change) => {
+    const world = await make();
+    world.server = 'down';
+    const { id } = await world.offboard();
+    await world.untilQuiet({}, async () => (await world.readRun(id)).steps['last-poll'].waits === 2);
+    const before = world.now.getTime();
+    await change(world);
+    await world.untilQuiet();
+    const { state, steps } = await world.readRun(id);
+    expect([state, steps['last-poll']]).toMatchObject(['completed', { state: 'done', warning }]);
+    expect(Date.parse(steps['last-poll'].endedAt ?? '') - before).toBeLessThan(60_000);
   });
 });
 

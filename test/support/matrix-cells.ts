@@ -34,6 +34,7 @@ export type Thing =
   | 'running export'
   | 'running backup'
   | 'off-boarding'
+  | 'running off-boarding'
   | 'failed off-boarding';
 
 /** Who sees a thing. Never anybody of another tenant. */
@@ -169,8 +170,10 @@ export const cells: Record<string, Cell> = {
   startLatestBackups: { body: () => ({ members: ['none'] }) },
   checkOffboarding: { thing: 'leaver', seen: 'tenant' },
   startOffboarding: { thing: 'leaver', seen: 'tenant', body: () => ({ scope: 'shared' }), spends: true },
+  listOffboardings: {},
   readOffboarding: { thing: 'off-boarding', seen: 'tenant' },
   resumeOffboarding: { thing: 'failed off-boarding', seen: 'tenant', spends: true },
+  cancelOffboarding: { thing: 'running off-boarding', seen: 'tenant', spends: true },
   listBackups: { thing: 'member', seen: 'tenant' },
   readBackup: { thing: 'backup', seen: 'tenant' },
   downloadBackupManifest: { thing: 'backup', seen: 'tenant' },

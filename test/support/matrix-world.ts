@@ -155,7 +155,7 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
       api('POST', `/v1/addon-users/${(await leaver(owner)).id}/offboard`, { reason: canaryOf(owner) }),
     );
     await until(async () => (await api('GET', `/v1/offboardings/${json.id}`)).json.state === 'completed');
-    return json as { id: string };
+    return json as { id: string; member: string };
   };
 
   const exported = async (owner: Owner) => {
@@ -172,6 +172,14 @@ function thingMakers(host: TestHost, people: Record<Caller, Person>): Record<Thi
     'failed off-boarding': async (owner) => {
       const { id } = await offboarding(owner);
       await setAttribute(host, { pk: `T#${people[owner].token.split('_').at(-4)}#Q`, sk: id }, 'state', 'failed');
+      return id;
+    },
+    // As if it still ran: a real one is over before anybody can cancel it.
+    'running off-boarding': async (owner) => {
+      const { id, member } = await offboarding(owner);
+      const tenant = people[owner].token.split('_').at(-4);
+      await setAttribute(host, { pk: `T#${tenant}#Q`, sk: id }, 'state', 'running');
+      await setAttribute(host, { pk: `T#${tenant}#U#${member}`, sk: 'OFFBOARDING' }, 'running', id);
       return id;
     },
     leaver: async (owner) => (await leaver(owner)).id,

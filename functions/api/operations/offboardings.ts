@@ -1,10 +1,12 @@
 import type * as z from 'zod';
 import { newId } from '../../../core/ids.ts';
 import type { Viewer } from '../../../core/member/viewer.ts';
+import { cancelOffboarding } from '../../../core/offboarding/cancel-store.ts';
 import { type checkQuery, type Offboarding, type offboardingInput, offboardingView } from '../../../core/offboarding/offboarding.ts';
 import {
   checkOffboarding,
   findOffboarding,
+  listOffboardings,
   resumeOffboarding,
   type StartRoom,
   startOffboarding,
@@ -26,10 +28,16 @@ export const offboardingOperations = {
     });
     return { ...shown(run), headers: { location: `/v1/offboardings/${run.id}` } };
   },
+  listOffboardings: async ({ viewer, query }: Call<{ limit: number; cursor?: string }>) => {
+    const { items, next } = await listOffboardings(tableOf(viewer.tenant), viewer, { limit: query.limit, after: query.cursor });
+    return { body: { items: items.map(offboardingView), next } };
+  },
   readOffboarding: async ({ viewer, params }: Call) =>
     shown(await findOffboarding(tableOf(viewer.tenant), viewer, params.offboardingId ?? '')),
   resumeOffboarding: async ({ viewer, params, now }: Call) =>
     shown(await resumeOffboarding(room(viewer), viewer, params.offboardingId ?? '', now)),
+  cancelOffboarding: async ({ viewer, params, now }: Call) =>
+    shown(await cancelOffboarding(room(viewer), viewer, params.offboardingId ?? '', now)),
 } satisfies Record<string, Operation>;
 
 /** A word that cannot be sent now is said again within minutes, by `sweep-backups`: what was begun is answered as begun. */

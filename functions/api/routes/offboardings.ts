@@ -1,5 +1,6 @@
 import { checkQuery, checkReturned, offboardingInput, offboardingReturned } from '../../../core/offboarding/offboarding.ts';
 import { refusalCodes } from '../../../core/offboarding/preflight.ts';
+import { pageOf, pageQuery } from '../../../core/table/page.ts';
 import type { Route } from '../route.ts';
 
 const common = { tag: 'Off-boarding', who: 'administrator' } as const;
@@ -33,6 +34,16 @@ export const offboardingRoutes: Route[] = [
   {
     ...common,
     method: 'GET',
+    path: '/v1/offboardings',
+    operation: 'listOffboardings',
+    summary: 'All off-boardings, newest first',
+    query: pageQuery,
+    returns: pageOf(offboardingReturned),
+    problems: ['bad-cursor'],
+  },
+  {
+    ...common,
+    method: 'GET',
     path: '/v1/offboardings/{offboardingId}',
     operation: 'readOffboarding',
     summary: 'An off-boarding: how each of its steps stands, and what to do about one that failed',
@@ -48,5 +59,17 @@ export const offboardingRoutes: Route[] = [
     returns: offboardingReturned,
     status: 202,
     problems: ['own-lock', 'not-failed', 'already-off-boarding'],
+  },
+  {
+    ...common,
+    method: 'POST',
+    path: '/v1/offboardings/{offboardingId}/cancel',
+    operation: 'cancelOffboarding',
+    summary: 'Cancel a running off-boarding: nothing more of it is begun',
+    description:
+      'The step that is being done is ended first, or, of a last poll, a backup and a handing over, broken off; ask for the off-boarding until its state is `cancelled`. Nothing is undone by itself: each step that was done says in `undo` how it is undone, where that is possible. Mail that its backup has made visible stays visible. Who comes too late finds it `completed`.',
+    returns: offboardingReturned,
+    status: 202,
+    problems: ['own-lock', 'not-running'],
   },
 ];
