@@ -333,7 +333,7 @@ export const functions = {
     memory: 512,
     uses: [
       { on: 'table', actions: ['Query', 'PutItem', 'UpdateItem', 'ConditionCheckItem'], prefixes: ['D#*'] },
-      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
+      { on: 'table', actions: ['GetItem', 'Query', 'PutItem', 'UpdateItem', 'ConditionCheckItem'], prefixes: ['T#*'] },
       { on: 'deletions', actions: ['SendMessage'] },
     ],
   },

@@ -33,11 +33,12 @@ export function readForm(input: AccountInput): AccountForm {
 
 /**
  * An account as a change leaves it. Whoever holds a token could point an account at a server of their own to be sent the
- * password that nobody can read here: a host that is new needs the password anew. Throws as `readForm`, and `password-needed`.
+ * password that nobody can read here: a host that is new needs the password anew, and so does one whose password was deleted. Throws as `readForm`, and `password-needed`.
  */
 export function changedForm(before: Pop3Account, patch: AccountPatch): AccountForm {
   const incoming = patch.incoming ? readIncoming(patch.incoming, before.incoming) : before.incoming;
-  if (incoming.host !== before.incoming.host && !patch.incoming?.password) throw passwordNeeded('incoming.password');
+  const needsPassword = incoming.host !== before.incoming.host || (patch.incoming && before.incomingPassword === undefined);
+  if (needsPassword && !patch.incoming?.password) throw passwordNeeded('incoming.password');
   return withDeletion({
     name: patch.name ?? before.name,
     address: patch.address === undefined ? before.address : readAddress(patch.address),

@@ -43,9 +43,14 @@ function warningsOf(account: Pop3Account) {
   return [
     ...(account.incoming.security === 'none' ? [{ code: 'incoming-not-encrypted', advice: PLAIN_CONNECTION }] : []),
     ...(account.outgoing?.security === 'none' ? [{ code: 'outgoing-not-encrypted', advice: PLAIN_CONNECTION }] : []),
+    ...(hasLostPassword(account) ? [{ code: 'no-outgoing-password', advice: adviceFor('no-password', 'outgoing') }] : []),
     ...(noPop ? [{ code: 'no-password-pop', advice: noPop }] : []),
   ];
 }
+
+/** What the outgoing server had for itself is gone; what the incoming one had, its last error tells. */
+const hasLostPassword = ({ outgoing, outgoingPassword }: Pop3Account) =>
+  outgoing !== undefined && !outgoing.sameCredentials && outgoingPassword === undefined;
 
 const providerOf = ({ address, incoming }: Pop3Account) => presetFor(address, incoming.host);
 

@@ -298,6 +298,13 @@ export const nextMinute = (now: Date): Slot => ({ at: new Date(now.getTime() + 6
 export const placeOf = (account: MailAccount, now: Date): Slot | undefined =>
   account.protocol === 'hosted' || isStopped(account) ? undefined : nextMinute(now);
 
+/** Of an account whose owner was away for so long that its passwords were deleted. */
+export const noPassword = (side: 'incoming' | 'outgoing') =>
+  conflict(
+    'no-password',
+    `The ${side} password of this account was deleted while you were deactivated. Enter it again: PUT /v1/mail-accounts/{accountId}/${side}-password.`,
+  );
+
 /** Its server has refused the password as often as we try (R-37). */
 export const isStopped = ({ state }: Pop3Account) => state === 'auth-failed';
 

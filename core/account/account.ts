@@ -37,10 +37,10 @@ export type HostedMailbox = Mailbox & { protocol: 'hosted'; slot?: undefined };
 export type Pop3Account = Mailbox & {
   protocol: 'pop3';
   incoming: Incoming;
-  /** Sealed with the tenant's data key for `mail-account <id> incoming`. */
-  incomingPassword: string;
+  /** Sealed with the tenant's data key for `mail-account <id> incoming`; absent when its owner was away for so long that it was deleted. */
+  incomingPassword?: string;
   outgoing?: Outgoing;
-  /** Sealed for `mail-account <id> outgoing`; absent with the same credentials. */
+  /** Sealed for `mail-account <id> outgoing`; absent with the same credentials, or deleted likewise. */
   outgoingPassword?: string;
   deletion: Deletion;
   /** ISO 8601 time: mail that reached the server before it is left alone (R-39). */
@@ -109,6 +109,7 @@ export type AccountState = 'never-synced' | 'syncing' | 'ok' | 'backing-off' | '
 
 /** Why a test or a poll failed. Each has its words in `advice.ts`, and what it does to polling in `failure.ts`. */
 export type FailureCode =
+  | 'no-password'
   | 'wrong-password'
   | 'app-password-required'
   | 'pop-not-enabled'

@@ -7,7 +7,17 @@ import type { Viewer } from '../member/viewer.ts';
 import type { Table, Write } from '../table/client.ts';
 import { mailAccountKey } from '../table/keys.ts';
 import type { MailAccount, Pop3Account } from './account.ts';
-import { accountAudit, accountChange, anew, isStopped, nextMinute, placeOf, readAccount, readPop3Account } from './account-store.ts';
+import {
+  accountAudit,
+  accountChange,
+  anew,
+  isStopped,
+  nextMinute,
+  noPassword,
+  placeOf,
+  readAccount,
+  readPop3Account,
+} from './account-store.ts';
 import { readMailSettings, settingsChange, settingsUnchanged } from './mail-settings-store.ts';
 
 /**
@@ -53,11 +63,12 @@ export async function makeMain(table: Table, viewer: Viewer, id: string, now: Da
 
 /**
  * Notes that the owner wants the account polled now (R-38); the caller sends the job. Throws `not-found`, `not-active`,
- * `password-refused`, `hosted-mailbox`, and 429 within a minute of the last time.
+ * `password-refused`, `no-password`, `hosted-mailbox`, and 429 within a minute of the last time.
  */
 export async function askPoll(table: Table, viewer: Viewer, id: string, now: Date): Promise<Pop3Account> {
   const account = await readPop3Account(table, viewer, id);
   if (!account.active) throw conflict('not-active', 'This account is not the one that is read. Activate it first.');
+  if (account.incomingPassword === undefined) throw noPassword('incoming');
   if (isStopped(account)) {
     throw conflict('password-refused', 'The server refused the password three times. Put the right one first: it is polled at once then.');
   }

@@ -73,6 +73,16 @@ const WHEN_APP_PASSWORD = {
 };
 
 const BASE: Record<FailureCode, Advice> = {
+  'no-password': {
+    what: {
+      en: 'You were deactivated for so long that the password was deleted here. Your mail was kept.',
+      ja: '無効になっていた期間が長かったため、パスワードは削除されました。メールは保存されています。',
+    },
+    todo: {
+      en: 'Enter the password again; the mailbox is read at once then.',
+      ja: 'パスワードをもう一度入力してください。入力後、すぐに受信を再開します。',
+    },
+  },
   'wrong-password': {
     what: {
       en: 'The server refused the user name or the password.',

@@ -12,6 +12,7 @@ export type Failure = { code: FailureCode; effect: Effect };
 export type Trouble = { trouble: Pop3Trouble; step: Pop3Step; code?: string; server?: string };
 
 const EFFECT: Record<FailureCode, Effect> = {
+  'no-password': 'credentials',
   'wrong-password': 'credentials',
   'app-password-required': 'credentials',
   'mailbox-unavailable': 'credentials',

@@ -1,13 +1,12 @@
 import { readMailSettings } from '../account/mail-settings-store.ts';
-import type { BackupStanding } from '../backup/backup.ts';
 import type { TenantId } from '../ids.ts';
 import { HIDDEN_MAIL_NOTICE_DAYS } from '../limits.ts';
+import { readAdministrators } from '../member/administrators-store.ts';
 import type { Member } from '../member/member.ts';
-import { ADMINISTRATOR } from '../member/profile.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import { hiddenMailMail } from '../outbound/texts.ts';
 import type { Table } from '../table/client.ts';
-import { backupStandingKey, hiddenMailKey, hiddenMailPartition, memberKey, membersPartition, tenantKey } from '../table/keys.ts';
+import { backupStandingKey, hiddenMailKey, hiddenMailPartition, memberKey, tenantKey } from '../table/keys.ts';
 import type { Tenant } from '../tenant/tenant.ts';
 import { usesAddOn } from './addon-user-store.ts';
 import { type HiddenMail, keptUntil } from './hidden-mail.ts';
@@ -83,16 +82,9 @@ async function warnOrganisation({ table, tell }: Post, group: HiddenMail[], now:
 async function readHeld(table: Table, { tenant, member: id, deactivatedAt }: HiddenMail, now: Date): Promise<Member | undefined> {
   const member = await table.get<Member>(memberKey(tenant, id));
   if (member?.deactivatedAt !== deactivatedAt || lockOf(member, now) || member.hold) return undefined;
-  const standing = await table.get<BackupStanding>(backupStandingKey(tenant, id));
-  // What they received between two times away, the latest backup alone takes in.
-  const isBackedUp = standing?.backedUpAt !== undefined && standing.backedUpAt > deactivatedAt;
-  if (isBackedUp) return undefined;
+  // Of whom a backup was ever begun nothing is deleted, nor is it said that it will be.
+  if (await table.get(backupStandingKey(tenant, id))) return undefined;
   return usesAddOn(member, await readMailSettings(table, tenant, id)) ? member : undefined;
-}
-
-export async function readAdministrators(table: Table, tenant: TenantId): Promise<Member[]> {
-  const members = await table.all<Member>({ pk: membersPartition(tenant) });
-  return members.filter(({ profile, status, confirmed }) => profile === ADMINISTRATOR && status === 'active' && confirmed);
 }
 
 /** Not when they came back and left again meanwhile: that is another time. */

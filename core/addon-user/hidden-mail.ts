@@ -5,7 +5,7 @@ import type { Write } from '../table/client.ts';
 import { hiddenMailKey } from '../table/keys.ts';
 
 /** A deactivated member, in the one list of them that is gone through each day. */
-export type HiddenMail = { tenant: TenantId; member: string; deactivatedAt: string; warnedAt?: string };
+export type HiddenMail = { tenant: TenantId; member: string; deactivatedAt: string; warnedAt?: string; passwordsGoneAt?: string };
 
 const DAY_MS = 86_400_000;
 

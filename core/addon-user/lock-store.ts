@@ -28,7 +28,8 @@ export type Situation = { target: Member; organisation: Organisation; isSelf: bo
  * Locks a member's mail settings (LCK-1): truth table 2.2, judged afresh (R-26) and once more by the transaction, so that it holds
  * whatever changes in the same moment: the target's sharing type, the policy, the actor's profile, how many administrators there
  * are. Locks made are counted on the organisation, for whoever changes its policy meanwhile (LCK-8).
- * Throws `not-found`, `own-lock`, `not-an-add-on-user`, `already-locked`, `private-account`, `administrators-only`, `expiry-past`.
+ * Throws `not-found`, `own-lock`, `not-an-add-on-user`, `already-locked`, `private-account`, `administrators-only`, `expiry-past`,
+ * `expiry-too-far`.
  */
 export async function lockMember(table: Table, viewer: Viewer, id: string, input: z.output<typeof lockInput>, now: Date): Promise<Member> {
   const locked: Lock = { by: viewer.member, at: now.toISOString(), reason: input.reason, until: readExpiry(input.expiresAt, now) };
@@ -167,7 +168,10 @@ function readExpiry(expiresAt: string | undefined, now: Date): string | undefine
   if (expiresAt === undefined) return undefined;
   if (Date.parse(expiresAt) <= now.getTime())
     throw invalid('expiry-past', 'Give a time that is still to come, or none: then the lock has no end.');
-  return new Date(expiresAt).toISOString();
+  const until = new Date(expiresAt).toISOString();
+  // Behind the year 9999 a time has another form, which sorts before all others.
+  if (until.startsWith('+')) throw invalid('expiry-too-far', 'Give a time before the year 10000, or none: then the lock has no end.');
+  return until;
 }
 
 /** What a transaction refused is read again and judged anew. */

@@ -58,7 +58,7 @@ export const REASONS = {
     problem: 'account-type-not-eligible',
     refuses: ({ type }) => type === 'admin',
     words: 'The member shares mail with administrators alone: such a mailbox cannot be backed up.',
-    cure: 'Reactivate the member, and let them save `custom` or `public` in their mail settings.',
+    cure: 'Reactivate the member, unlock them if they are locked, and let them save `custom` or `public` in their mail settings.',
   },
   domain_mismatch: {
     problem: 'domain-mismatch',
@@ -91,7 +91,7 @@ export const REASONS = {
     of: 'latest-backup',
     refuses: ({ reactivatedAt, savedAt }) => reactivatedAt !== undefined && !(savedAt !== undefined && savedAt > reactivatedAt),
     words: 'The member came back, and did not save their mail settings in person since.',
-    cure: 'Reactivate the member, let them save their mail settings, and deactivate them again.',
+    cure: 'Reactivate the member, unlock them if they are locked, let them save their mail settings, and deactivate them again.',
   },
 } as const satisfies Record<string, Reason>;
 

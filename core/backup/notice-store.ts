@@ -1,5 +1,6 @@
 import type { TenantId } from '../ids.ts';
 import { claimNotice } from '../job/claim-notice-store.ts';
+import { readThoseToTell } from '../member/administrators-store.ts';
 import type { Member } from '../member/member.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Table } from '../table/client.ts';
@@ -13,14 +14,15 @@ import { endMail, exportEndMail } from './notices.ts';
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
 
 /**
- * Tells who started a backup that it has ended, once: only a worker killed between sending and noting it makes a second mail of it.
+ * Tells who started a backup that it has ended, or all administrators when they are none any longer; once: only a worker killed between sending and noting it makes a second mail of it.
  * Of one that an off-boarding began, the off-boarding tells.
  */
 export async function tellStarter({ table, tell, publicUrl }: Post, tenant: TenantId, backup: Backup, now: Date): Promise<void> {
   if (backup.noticeSentAt === undefined && backup.offboarding === undefined) {
     if (!(await claimNotice(table, backupKey(tenant, backup.id), backup.id, now))) return;
-    const [starter, member] = await table.getMany<Member>([backup.startedBy, backup.member].map((id) => memberKey(tenant, id)));
-    if (starter?.status === 'active') await tell({ to: starter.email, ...endMail(backup, member?.name ?? '', publicUrl) });
+    const member = await table.get<Member>(memberKey(tenant, backup.member));
+    const mail = endMail(backup, member?.name ?? '', publicUrl);
+    for (const { email } of await readThoseToTell(table, tenant, backup.startedBy)) await tell({ to: email, ...mail });
   }
   await noteNoticeSent(table, tenant, backup.id, now);
 }

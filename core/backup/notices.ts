@@ -3,16 +3,17 @@ import { type Export, filesOf, sum } from './export.ts';
 
 /** What the administrator who started a backup is told when it ends, in English and Japanese. */
 export function endMail(backup: Backup, name: string, publicUrl: string): { subject: string; text: string } {
+  // As a function: `$&` in a name is no pattern.
   const { subject, en, ja } = WORDS[backup.state === 'running' ? 'failed' : backup.state];
   const { mails, entries, known, missing } = backup.tally;
   return {
-    subject: subject.replace('{name}', name),
-    text: `${en.replace('{name}', name)}
+    subject: subject.replace('{name}', () => name),
+    text: `${en.replace('{name}', () => name)}
 Mails made visible: ${mails}, in ${entries} places of records. Visible before: ${known}. Source missing: ${missing}.
 
 ${publicUrl}/v1/backups/${backup.id}
 
-${ja.replace('{name}', name)}
+${ja.replace('{name}', () => name)}
 表示されるようになったメール: ${mails} 件(データ上 ${entries} か所)。すでに表示済み: ${known} 件。原本なし: ${missing} 件。
 `,
   };

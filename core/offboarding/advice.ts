@@ -144,6 +144,12 @@ const ADVICE: Record<string, Row> = {
     'If it matters: reactivate and unlock them, put the right password, and off-board them again.',
     '必要な場合は、有効に戻してロックを解除し、正しいパスワードを設定してから、もう一度退職処理を行ってください。',
   ],
+  'no-password': [
+    'The password of their mailbox was deleted while they were deactivated: what came since is still on their mail server.',
+    '無効になっていた間にメールボックスのパスワードが削除されたため、以後のメールはサーバーに残っています。',
+    'If it matters: reactivate and unlock them, let them enter the password, and off-board them again.',
+    '必要な場合は、有効に戻してロックを解除し、パスワードを入力してもらってから、もう一度退職処理を行ってください。',
+  ],
   'mail-server-failed': [
     'Their mail server could not be read until the time was over: what came lately is still on it.',
     '期限までにメールサーバーから読み取れませんでした。最近のメールはサーバーに残っています。',

@@ -63,7 +63,7 @@ async function whyNone(at: At, account: MailAccount | undefined): Promise<Warnin
 /** It is not polled any more, however long one waits: its owner was deactivated by hand, say, or the add-on switched off. */
 async function whyNoMore({ room, tenant, run }: At, account: Pop3Account): Promise<WarningCode | undefined> {
   if (account.ownerDeactivatedAt) return 'already-deactivated';
-  if (isStopped(account)) return 'password-refused';
+  if (isStopped(account)) return account.incomingPassword === undefined ? 'no-password' : 'password-refused';
   return (await isEnabledFor(room.table, tenant, run.member)) ? undefined : 'add-on-off';
 }
 

@@ -1,5 +1,6 @@
 import type { TenantId } from '../ids.ts';
 import { claimNotice } from '../job/claim-notice-store.ts';
+import { readThoseToTell } from '../member/administrators-store.ts';
 import type { Member } from '../member/member.ts';
 import type { ProductMail } from '../outbound/send.ts';
 import type { Table } from '../table/client.ts';
@@ -11,14 +12,15 @@ import { noteNoticeSent } from './offboarding-store.ts';
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
 
 /**
- * Tells the administrator who started an off-boarding, or resumed it last, that it has ended, and what each step did; once: only a
- * worker killed between sending and noting it makes a second mail of it.
+ * Tells the administrator who started an off-boarding, or resumed it last, that it has ended, and what each step did, or all
+ * administrators when they are none any longer; once: only a worker killed between sending and noting it makes a second mail of it.
  */
 export async function tellActor({ table, tell, publicUrl }: Post, tenant: TenantId, run: Offboarding, now: Date): Promise<void> {
   if (run.noticeSentAt === undefined) {
     if (!(await claimNotice(table, offboardingKey(tenant, run.id), run.id, now))) return;
-    const [actor, member] = await table.getMany<Member>([run.actor, run.member].map((id) => memberKey(tenant, id)));
-    if (actor?.status === 'active') await tell({ to: actor.email, ...endMail(run, member?.name ?? '', publicUrl) });
+    const member = await table.get<Member>(memberKey(tenant, run.member));
+    const mail = endMail(run, member?.name ?? '', publicUrl);
+    for (const { email } of await readThoseToTell(table, tenant, run.actor)) await tell({ to: email, ...mail });
   }
   await noteNoticeSent(table, tenant, run.id, now);
 }

@@ -8,17 +8,17 @@ export function endMail(run: Offboarding, name: string, publicUrl: string): { su
   const { subject, en, ja, todoEn, todoJa } = WORDS[run.state === 'running' ? 'failed' : run.state];
   const url = `${publicUrl}/v1/offboardings/${run.id}`;
   return {
-    subject: subject.replace('{name}', name),
-    text: `${en.replace('{name}', name)}
+    subject: subject.replace('{name}', () => name),
+    text: `${en.replace('{name}', () => name)}
 
 ${linesOf(run, 'en')}
-${todoEn.replace('{url}', url)}
+${todoEn.replace('{url}', () => url)}
 ${url}
 
-${ja.replace('{name}', name)}
+${ja.replace('{name}', () => name)}
 
 ${linesOf(run, 'ja')}
-${todoJa.replace('{url}', url)}
+${todoJa.replace('{url}', () => url)}
 `,
   };
 }

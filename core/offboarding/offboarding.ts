@@ -31,6 +31,7 @@ export type WarningCode =
   | 'no-active-mailbox'
   | 'add-on-off'
   | 'password-refused'
+  | 'no-password'
   | 'mail-server-failed'
   | 'poll-unfinished'
   | 'filing-unfinished'

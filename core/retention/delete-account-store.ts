@@ -4,7 +4,7 @@ import { readMailSettings } from '../account/mail-settings-store.ts';
 import type { TenantId } from '../ids.ts';
 import { type Table, TransactionRefused } from '../table/client.ts';
 import { mailAccountPrefix, memberPartition } from '../table/keys.ts';
-import { counted, type Deletion, Held, HOLDING, nothingHolds, Over } from './deletion.ts';
+import { counted, type Deletion, Held, HOLDING, nothingHolds, Over, RETENTION } from './deletion.ts';
 import { readDeletion } from './deletion-store.ts';
 
 const TRIES = 5;
@@ -28,7 +28,7 @@ export async function deleteAccounts(table: Table, tenant: TenantId, deletion: D
         ...nothingHolds(tenant, deletion, now),
         counted(tenant, deletion, { forget: [...new Set([...current.forget, account.id])] }),
         ...accountRemoval(settings, account, now),
-        accountAudit({ tenant, member: 'retention' }, now, 'remove', account.id, { before: settingsOf(account) }),
+        accountAudit({ tenant, member: RETENTION }, now, 'remove', account.id, { before: settingsOf(account) }),
       ]);
       tries = 0;
     } catch (error) {

@@ -19,14 +19,11 @@ import {
   tenantKey,
 } from '../table/keys.ts';
 import type { Tenant } from '../tenant/tenant.ts';
-import { type Deletion, type DeletionJob, nothingHolds, type StopReason, type Walk } from './deletion.ts';
+import { type Deletion, type DeletionJob, nothingHolds, RETENTION, type StopReason, type Walk } from './deletion.ts';
 
 export type BeginRoom = { table: Table; queue: { send: (job: DeletionJob) => Promise<void> } };
 
 const WEEK_MS = HIDDEN_MAIL_NOTICE_DAYS * 86_400_000;
-
-/** Who does what is done because its time is over, in the audit. */
-const RETENTION = 'retention';
 
 /**
  * Begins to delete the hidden mail of those whose days are over (R-29): administrators were told a week ago at least, and since then

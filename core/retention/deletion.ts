@@ -6,6 +6,9 @@ import type { Module } from '../record/module.ts';
 import type { Write } from '../table/client.ts';
 import { backupStandingKey, type Channel, deletionKey, memberKey } from '../table/keys.ts';
 
+/** Who does what is done because its time is over, in the audit. */
+export const RETENTION = 'retention';
+
 /** What the worker's queue carries: go on with the deletion of a member's hidden mail, and with what it leaves. */
 export const deletionJob = z.object({ tenant: z.string(), member: z.string() });
 export type DeletionJob = z.infer<typeof deletionJob>;

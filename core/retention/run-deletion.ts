@@ -1,6 +1,6 @@
-import { readAdministrators } from '../addon-user/hidden-mail-store.ts';
 import type { TenantId } from '../ids.ts';
 import { DELETION_PAGE_MAILS, DELETION_TURN_PAGES } from '../limits.ts';
+import { readAdministrators } from '../member/administrators-store.ts';
 import type { Member } from '../member/member.ts';
 import type { OwnMailEntry } from '../message/message.ts';
 import type { ProductMail } from '../outbound/send.ts';

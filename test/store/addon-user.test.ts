@@ -14,6 +14,7 @@ import { takeLease } from '../../core/account/poll-store.ts';
 import { readOwnSettings, saveSettings } from '../../core/account/save-settings-store.ts';
 import { allAddonUsers, listAddonUsers, readAddonUser } from '../../core/addon-user/addon-user-store.ts';
 import { warnOfHiddenMail } from '../../core/addon-user/hidden-mail-store.ts';
+import { maySetMail } from '../../core/addon-user/lock.ts';
 import { lockMember, unlockMember } from '../../core/addon-user/lock-store.ts';
 import { listAudit } from '../../core/audit/audit-store.ts';
 import { ownDropbox, patchDropbox } from '../../core/dropbox/dropbox-store.ts';
@@ -156,6 +157,15 @@ describe('truth table 2.2: lock and unlock', () => {
     await expect(lock(boss, mika, {}, later(1))).rejects.toMatchObject({ status: 409, code: 'already-locked', extra: { locked } });
     for (const id of [newId(NOW), 'x', '#']) await expect(lockMember(table, boss, id, REASON, NOW)).rejects.toMatchObject({ status: 404 });
     await expect(lock(boss, mika, { expiresAt: NOW.toISOString() })).rejects.toMatchObject({ status: 422, code: 'expiry-past' });
+  });
+
+  test('LCK-1: an end that is too far to be compared is refused: the lock would count as ended in every condition', async () => {
+    const { boss, user } = await world();
+    const { viewer: mika } = await user('Mika');
+    const last = '9999-12-31T23:59:59';
+    await expect(lock(boss, mika, { expiresAt: `${last}-12:00` })).rejects.toMatchObject({ status: 422, code: 'expiry-too-far' });
+    await lock(boss, mika, { expiresAt: `${last}Z` });
+    await expect(table.transact([maySetMail(mika, NOW)])).rejects.toThrow();
   });
 
   test('R-26: the lock stays when its member is promoted or its maker demoted; who may unlock is judged afresh', async () => {
@@ -628,12 +638,15 @@ describe('R-29: hidden mail is kept for a while, and administrators are told bef
     expect(await warn(later(100 * DAY))).toHaveLength(2);
   });
 
-  test('a backup holds the mail, one of an earlier time away does not', async () => {
+  test.each([
+    ['of this time away', { backedUpAt: later(1).toISOString() }],
+    ['of an earlier time away', { backedUpAt: later(-1).toISOString() }],
+    ['that was broken off', { last: { state: 'cancelled' } }],
+  ])('a backup %s holds the mail for good: nothing is said of a deletion that never comes', async (_, standing) => {
     const { mika, warn, tenant } = await left();
-    const backedUp = (backedUpAt: Date) => table.put({ ...backupStandingKey(tenant, mika.member), backedUpAt: backedUpAt.toISOString() });
-    await backedUp(later(1));
+    await table.put({ ...backupStandingKey(tenant, mika.member), ...standing });
     expect(await warn(later(85 * DAY))).toEqual([]);
-    await backedUp(later(-1));
+    await table.delete(backupStandingKey(tenant, mika.member));
     expect(await warn(later(85 * DAY))).toHaveLength(2);
   });
 

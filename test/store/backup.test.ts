@@ -1,13 +1,13 @@
 import { cancelBackup, listBackups } from '../../core/backup/backup-store.ts';
 import { sweepBackups } from '../../core/backup/sweep-store.ts';
-import { sha256 } from '../../core/ids.ts';
+import { newId, sha256 } from '../../core/ids.ts';
 import type { BackfillJob } from '../../core/message/backfill.ts';
 import { backfillPage } from '../../core/message/backfill-store.ts';
 import { listThread, readVisible } from '../../core/message/visible-message-store.ts';
 import { detachAddress } from '../../core/record/record-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Table } from '../../core/table/client.ts';
-import { auditPartition, mailAccountKey, ownMailPartition, tickKey } from '../../core/table/keys.ts';
+import { auditPartition, mailAccountKey, memberKey, ownMailPartition, tickKey } from '../../core/table/keys.ts';
 import { BackupWorld, FRIEND, TARO } from '../support/backup-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -223,6 +223,20 @@ describe('the run', () => {
       { action: 'backup.start', actor: world.admin.member, after: { backup: id, scope: 'shared' } },
       { action: 'backup.complete', after: { backup: id, mails: 1 } },
     ]);
+  });
+
+  test('who started it is no administrator when it ends: those who are get to know', async () => {
+    const world = await begin();
+    const second = await world.world.addMember(newId(world.tick()), 'second@example.com', { profile: 'administrator' });
+    await world.world.addMember(newId(world.tick()), 'gone@example.com', { profile: 'administrator', status: 'deactivated' });
+    await world.setStatus('deactivated');
+    await world.start();
+    await table.update(memberKey(world.admin.tenant, world.admin.member), {
+      update: 'SET profile = :standard',
+      values: { ':standard': 'standard' },
+    });
+    await world.work();
+    expect(world.told.map(({ to }) => to)).toEqual([second.email]);
   });
 
   test('cancelled: what it showed stays, nothing more comes, and the next one makes the result whole', async () => {

@@ -399,6 +399,8 @@ describe('a step that fails', () => {
     await patchMember(table, world.second, profiles, world.admin.member, { profile: 'standard' }, world.tick());
     await world.untilQuiet();
     expect((await world.readRun(id)).steps.lock).toMatchObject({ state: 'failed', failure: { code: 'actor-gone' } });
+    // Who can resume it is told, not who cannot.
+    expect(world.told.map(({ to, subject }) => [to, /has stopped/.test(subject)])).toEqual([['second@example.com', true]]);
     await setStatus(world, world.successor, 'deactivated', world.second);
     await world.resume(id);
     await world.untilQuiet();

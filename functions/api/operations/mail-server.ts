@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import { readForm } from '../../../core/account/account-form.ts';
-import { openPassword, readPop3Account } from '../../../core/account/account-store.ts';
+import { noPassword, openPassword, readPop3Account } from '../../../core/account/account-store.ts';
 import { discoverServers } from '../../../core/account/discover-client.ts';
 import type { trialInput } from '../../../core/account/mail-server-input.ts';
 import { PRESETS } from '../../../core/account/presets.ts';
@@ -27,10 +27,12 @@ export const mailServerOperations = {
   testMailAccount: async (call: Call) => {
     const { viewer, params } = call;
     const account = await readPop3Account(tableOf(viewer.tenant), viewer, params.accountId ?? '');
-    const [incoming = '', outgoing] = await Promise.all([
+    const [incoming, outgoing] = await Promise.all([
       openPassword(vaultOf(viewer.tenant), account, 'incoming'),
       openPassword(vaultOf(viewer.tenant), account, 'outgoing'),
     ]);
+    if (incoming === undefined) throw noPassword('incoming');
+    if (account.outgoing?.sameCredentials === false && outgoing === undefined) throw noPassword('outgoing');
     return test(call, trialOf(account, { incoming, outgoing }));
   },
 } satisfies Record<string, Operation>;

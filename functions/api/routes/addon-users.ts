@@ -53,7 +53,7 @@ export const addonUserRoutes: Route[] = [
     body: lockInput,
     example: { reason: 'Leaves on 31 March; their mail will be backed up', expiresAt: '2030-04-01T00:00:00Z' },
     returns: addonUserReturned,
-    problems: ['own-lock', 'not-an-add-on-user', 'already-locked', 'private-account', 'expiry-past', 'changed-meanwhile'],
+    problems: ['own-lock', 'not-an-add-on-user', 'already-locked', 'private-account', 'expiry-past', 'expiry-too-far', 'changed-meanwhile'],
   },
   {
     method: 'POST',

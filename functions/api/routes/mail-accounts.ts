@@ -173,7 +173,7 @@ export const mailAccountRoutes: Route[] = [
     who: 'add-on',
     returns: accountReturned,
     status: 202,
-    problems: ['not-active', 'password-refused', 'hosted-mailbox', 'too-many-requests'],
+    problems: ['not-active', 'password-refused', 'no-password', 'hosted-mailbox', 'too-many-requests'],
   },
   {
     method: 'GET',

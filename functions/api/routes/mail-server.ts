@@ -55,7 +55,7 @@ export const mailServerRoutes: Route[] = [
     description: TRIAL,
     who: 'add-on',
     returns: trialReturned,
-    problems: ['hosted-mailbox', 'too-many-requests'],
+    problems: ['no-password', 'hosted-mailbox', 'too-many-requests'],
     idempotent: false,
   },
 ];
