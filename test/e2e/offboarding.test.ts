@@ -174,6 +174,36 @@ describe('one request does all of it', () => {
   });
 });
 
+test('cancelled while their mail server is waited for: they stay, and it says how the lock is undone; all of them are listed', async () => {
+  const { person: ryo } = await leaver('ryo@example.com', deadServer());
+  const { json } = await expectStatus(202, offboard(ryo));
+  await until(async () => stepOf(await read(json.id), 'last-poll').state === 'running');
+  const asked = await expectStatus(202, second.api('POST', `/v1/offboardings/${json.id}/cancel`));
+  expect(asked.json.cancel).toMatchObject({ by: second.id });
+  const run = await ended(json.id);
+  expect(run.steps.map(({ state, undo }: Shown) => [state, undo !== undefined])).toEqual([
+    ['done', true],
+    ['cancelled', false],
+    ['cancelled', false],
+    ['cancelled', false],
+    ['skipped', false],
+  ]);
+  expect(run.state).toBe('cancelled');
+  expect((await ryo.api('GET', '/v1/me')).status).toBe(200);
+  expect(await until(async () => /off-boarding of ryo was cancelled[\s\S]*To undo it: Unlock/.exec(await lastMail(admin)))).toBeTruthy();
+  expect(code(await admin.api('POST', `/v1/offboardings/${json.id}/cancel`))).toBe('409 not-running');
+  const { items } = (await expectStatus(200, admin.api('GET', '/v1/offboardings?limit=100'))).json;
+  expect(items[0]).toEqual(run);
+  expect(items.map(({ startedAt }: Shown) => startedAt)).toEqual(
+    items
+      .map(({ startedAt }: Shown) => startedAt)
+      .sort()
+      .reverse(),
+  );
+  expect(code(await jun.api('GET', '/v1/offboardings'))).toBe('403 administrators-only');
+  expect((await (await newTenant(host)).admin.api('GET', '/v1/offboardings')).json.items).toEqual([]);
+});
+
 describe('refused', () => {
   test('LCK-3, LCK-4, BKP-3: every reason with its cure; nothing is changed', async () => {
     const { person: ann, account } = await leaver('ann@example.com', deadServer(), 'private');

@@ -1,4 +1,5 @@
 import { cancelBackup, listBackups } from '../../core/backup/backup-store.ts';
+import { runBackup } from '../../core/backup/run-backup.ts';
 import { sweepBackups } from '../../core/backup/sweep-store.ts';
 import { newId, sha256 } from '../../core/ids.ts';
 import type { BackfillJob } from '../../core/message/backfill.ts';
@@ -7,7 +8,7 @@ import { listThread, readVisible } from '../../core/message/visible-message-stor
 import { detachAddress } from '../../core/record/record-store.ts';
 import type { Sharing } from '../../core/sharing/sharing.ts';
 import type { Table } from '../../core/table/client.ts';
-import { auditPartition, mailAccountKey, memberKey, ownMailPartition, tickKey } from '../../core/table/keys.ts';
+import { auditPartition, backupKey, mailAccountKey, memberKey, ownMailPartition, tickKey } from '../../core/table/keys.ts';
 import { BackupWorld, FRIEND, TARO } from '../support/backup-world.ts';
 import { startTable } from '../support/engine.ts';
 
@@ -225,6 +226,22 @@ describe('the run', () => {
     ]);
   });
 
+  test('INB-14: words of its end that come to two workers at once, and again: it is told once', async () => {
+    const world = await begin();
+    await world.setStatus('deactivated');
+    const { id } = await world.backUp();
+    world.told.length = 0;
+    // As it is before anybody was told.
+    await table.update(backupKey(world.leaver.tenant, id), {
+      update: 'REMOVE #sent, #claimed',
+      names: { '#sent': 'noticeSentAt', '#claimed': 'noticeClaimedAt' },
+    });
+    const turn = () => runBackup(world.room(), world.leaver.tenant, id, world.now);
+    await Promise.all([turn(), turn(), turn()]);
+    await turn();
+    expect(world.told).toHaveLength(1);
+  });
+
   test('who started it is no administrator when it ends: those who are get to know', async () => {
     const world = await begin();
     const second = await world.world.addMember(newId(world.tick()), 'second@example.com', { profile: 'administrator' });
@@ -245,7 +262,6 @@ describe('the run', () => {
     await world.setStatus('deactivated');
     const { id } = await world.start();
     const [job] = world.jobs.splice(0);
-    const { runBackup } = await import('../../core/backup/run-backup.ts');
     let minutes = 0;
     const slow = world.room({ pageMails: 1, clock: () => new Date(world.now.getTime() + minutes++ * 10_000) });
     await runBackup(slow, world.leaver.tenant, job!.backup, new Date(world.now.getTime() + 15_000));
@@ -271,7 +287,6 @@ describe('the run', () => {
     const { id } = await world.start();
     world.jobs.splice(0);
     const killed = { ...world.room(), files: { ...world.room().files, write: () => Promise.reject(new Error('killed')) } };
-    const { runBackup } = await import('../../core/backup/run-backup.ts');
     await expect(runBackup(killed, world.leaver.tenant, id, new Date(world.now.getTime() + 1))).rejects.toThrow('killed');
     const woken = async () => {
       await sweepBackups(world.startRoom(), world.now);

@@ -477,6 +477,26 @@ describe('notices of locks', () => {
     expect(world.told[0]?.text).toMatch(/Reason: Leaves/);
   });
 
+  test('INB-14: words that come twice, at once and out of order: a lock is told once, and so is its end', async () => {
+    const world = await make();
+    const { locked } = await lockMember(table, world.admin, world.leaver.member, { reason: 'Leaves' }, world.tick());
+    const jobs: Parameters<typeof tellOfLock>[1][] = [notice(world, locked?.at ?? '')];
+    const tellAll = () =>
+      Promise.allSettled([...jobs, ...jobs].reverse().map((job) => tellOfLock(world.offboardingRoom(), job, world.tick())));
+    await tellAll();
+    await unlockMember(table, world.admin, world.leaver.member, {}, world.tick());
+    jobs.push({ ...notice(world, world.now.toISOString()), what: 'unlocked' });
+    for (let i = 0; i < 2; i++) await tellAll();
+    const again = await lockMember(table, world.admin, world.leaver.member, { reason: 'Leaves after all' }, world.tick());
+    jobs.push(notice(world, again.locked?.at ?? ''));
+    for (let i = 0; i < 2; i++) await tellAll();
+    expect(world.told.map(({ subject }) => subject.split(' /')[0])).toEqual([
+      'Your mail settings were locked',
+      'Your mail settings are unlocked',
+      'Your mail settings were locked',
+    ]);
+  });
+
   test('what was overtaken is not told: unlocked again meanwhile', async () => {
     const world = await make();
     const { locked } = await lockMember(table, world.admin, world.leaver.member, { reason: 'Leaves' }, world.tick());
