@@ -14,8 +14,8 @@ import { endMail, exportEndMail } from './notices.ts';
 type Post = { table: Table; tell: (mail: ProductMail) => Promise<void>; publicUrl: string };
 
 /**
- * Tells who started a backup that it has ended, or all administrators when they are none any longer; once: only a worker killed between sending and noting it makes a second mail of it.
- * Of one that an off-boarding began, the off-boarding tells.
+ * Tells who started a backup that it has ended, or all administrators when they are none any longer; once: only a worker killed between
+ * sending and noting it makes a second mail of it. Of one that an off-boarding began, the off-boarding tells.
  */
 export async function tellStarter({ table, tell, publicUrl }: Post, tenant: TenantId, backup: Backup, now: Date): Promise<void> {
   if (backup.noticeSentAt === undefined && backup.offboarding === undefined) {
@@ -27,7 +27,7 @@ export async function tellStarter({ table, tell, publicUrl }: Post, tenant: Tena
   await noteNoticeSent(table, tenant, backup.id, now);
 }
 
-/** The same of an export. */
+/** Tells who asked for an export that it has ended, while they are active; once in the same way. */
 export async function tellExporter({ table, tell, publicUrl }: Post, tenant: TenantId, one: Export, now: Date): Promise<void> {
   if (one.noticeSentAt === undefined) {
     if (!(await claimNotice(table, exportKey(tenant, one.backup, one.format), one.id, now))) return;
