@@ -98,12 +98,15 @@ export async function until<T>(ask: () => T | Promise<T>, seconds = PATIENCE_SEC
   }
 }
 
-/** Until nothing waits in these queues of a host, and nobody has anything of them in hand: what was begun there is through. */
+/**
+ * Until nothing waits in these queues of a host, and nobody has anything of them in hand: what was begun there is through. What is
+ * kept for later by its sender is not waited for.
+ */
 export async function untilDone({ endpoints }: { endpoints: { sqs: string } }, ...queues: string[]): Promise<void> {
   const lying = async (QueueUrl: string) => {
     const answer = await callAws(endpoints.sqs, 'AmazonSQS.GetQueueAttributes', { QueueUrl, AttributeNames: ['All'] });
     const { Attributes } = (await answer.json()) as { Attributes: Record<string, string> };
-    return ['', 'NotVisible', 'Delayed'].some((which) => Attributes[`ApproximateNumberOfMessages${which}`] !== '0');
+    return ['', 'NotVisible'].some((which) => Attributes[`ApproximateNumberOfMessages${which}`] !== '0');
   };
   await until(async () => !(await Promise.all(queues.map(lying))).includes(true));
 }
