@@ -13,7 +13,7 @@ import { canSee, type OwnerSettings } from '../core/sharing/can-see.ts';
 import { type MailPolicy, NO_POLICY } from '../core/sharing/mail-policy.ts';
 import { type Sharing, underPolicy } from '../core/sharing/sharing.ts';
 import type { Item, Table } from '../core/table/client.ts';
-import { holderKey, recordKey, recordPartition, tickKey, timelineKey, timelinePrefix } from '../core/table/keys.ts';
+import { holderKey, recordAddressKey, recordKey, recordPartition, tickKey, timelineKey, timelinePrefix } from '../core/table/keys.ts';
 import { dropboxWorld, type World } from '../test/support/dropbox-world.ts';
 import { startTable } from '../test/support/engine.ts';
 import { atMost, type Figure, median, plain, timeOf } from './figures.ts';
@@ -199,6 +199,10 @@ async function converse(
 ): Promise<void> {
   const on = [{ module: 'contacts', id: 'threads' }];
   await table.put({ ...recordKey(tenant, 'threads'), id: 'threads', module: 'contacts', owner: id });
+  // By them a reader knows on which records a mail can be.
+  const link = { record: 'threads', module: 'contacts', owner: id, name: '', createdAt: '' };
+  const addresses = new Set(Array.from({ length: mails }, (_, n) => to(n)).flat());
+  await table.putMany([...addresses].map((address) => ({ ...recordAddressKey(tenant, address, 'contacts', 'threads'), ...link })));
   for (let n = 0; n < mails; n++) {
     const message = sha256(thread, id, String(n)).slice(0, 40);
     const receivedAt = new Date(Date.UTC(2026, 0, 1) + n * 60_000).toISOString();

@@ -386,6 +386,12 @@ describe('the preview of a change', () => {
     }
   });
 
+  test('of a member who has just gone nobody knows how much is missing', async () => {
+    await filed([await record('contacts')]);
+    await table.delete(memberKey(world.tenant, 'mika'));
+    expect((await preview({ type: 'private' }, 'sharing')).complete).toBe(false);
+  });
+
   test('more dropbox mail than is looked at is told, too', async () => {
     const contact = await record('contacts');
     await table.putMany(Array.from({ length: 5001 }, (_, n) => ({ ...activityKey(world.tenant, 'mika', `a-${n}`), outcome: 'held' })));
