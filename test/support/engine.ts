@@ -39,8 +39,8 @@ const { partitionKey, sortKey } = tableDefinition;
 function refuseLikeDynamoDb(client: DynamoDBClient): void {
   client.middlewareStack.add(
     (next) => (args) => {
-      const { headers, body } = args.request as { headers: Record<string, string>; body: string };
-      if (headers['x-amz-target']?.endsWith('.Query')) refuseQuery(JSON.parse(body) as QueryCall, partitionKey);
+      const { headers, body } = args.request as { headers: Record<string, string>; body: Uint8Array };
+      if (headers['x-amz-target']?.endsWith('.Query')) refuseQuery(JSON.parse(Buffer.from(body).toString()) as QueryCall, partitionKey);
       return next(args);
     },
     { step: 'build' },
