@@ -33,7 +33,8 @@ export function readForm(input: AccountInput): AccountForm {
 
 /**
  * An account as a change leaves it. Whoever holds a token could point an account at a server of their own to be sent the
- * password that nobody can read here: a host that is new needs the password anew, and so does one whose password was deleted. Throws as `readForm`, and `password-needed`.
+ * password that nobody can read here: a host that is new needs the password anew, and so does one whose password was deleted.
+ * Throws as `readForm`, and `password-needed`.
  */
 export function changedForm(before: Pop3Account, patch: AccountPatch): AccountForm {
   const incoming = patch.incoming ? readIncoming(patch.incoming, before.incoming) : before.incoming;

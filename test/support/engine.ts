@@ -40,7 +40,7 @@ function refuseLikeDynamoDb(client: DynamoDBClient): void {
   client.middlewareStack.add(
     (next) => (args) => {
       const { headers, body } = args.request as { headers: Record<string, string>; body: Uint8Array };
-      if (headers['x-amz-target']?.endsWith('.Query')) refuseQuery(JSON.parse(Buffer.from(body).toString()) as QueryCall, partitionKey);
+      if (headers['x-amz-target']?.endsWith('.Query')) refuseQuery(JSON.parse(new TextDecoder().decode(body)) as QueryCall, partitionKey);
       return next(args);
     },
     { step: 'build' },
