@@ -35,8 +35,8 @@ export const mailSettingsInput = z.strictObject({
 });
 export type MailSettingsInput = z.output<typeof mailSettingsInput>;
 
-/** What a change of sharing would come to. */
-export const previewInput = z.strictObject({ sharing: sharingInput, dropboxVisibility: visibility });
+/** What a change of sharing would come to: what is going to be saved, as it is; the parts that show nothing to anybody may be left out. */
+export const previewInput = mailSettingsInput.partial({ activeMailbox: true, fromAddress: true, gather: true });
 
 export const sharingReturned = z.object({ type: sharingType, excludedDomains: z.array(z.string()).optional() });
 

@@ -324,6 +324,13 @@ describe('looking before and after', () => {
     expect((await preview({ type: 'public' })).becomeHidden.mails).toBe(0);
   });
 
+  test('a preview takes what is going to be saved as it is', async () => {
+    const { activeMailbox, fromAddress, dropboxVisibility, gather } = (await mika.api('GET', '/v1/mail-settings')).json;
+    const settings = { activeMailbox, fromAddress, sharing: { type: 'private' }, dropboxVisibility, gather };
+    const { json } = await expectStatus(200, mika.api('POST', '/v1/mail-settings/preview', settings));
+    expect(json).toEqual(await preview({ type: 'private' }, dropboxVisibility));
+  });
+
   test('"Why can I see this?" is answered in words and by code; the owner learns who else does', async () => {
     await share({ type: 'admin' });
     const id = await idOf('in');

@@ -119,7 +119,7 @@ export function objectService(db: DatabaseSync, dir: string, bucket: string, gra
     response.writeHead(range ? 206 : 200);
     if (request.method === 'HEAD' || row.size === 0) return void response.end();
     // Opened before anything else happens to the key: a later PUT or DELETE does not take the bytes from under us.
-    await pipeline(createReadStream(join(dir, row.file), range), response);
+    await pipeline(createReadStream(join(dir, row.file), range), response).catch(unlessItsReaderLeft);
   }
 
   async function put(caller: string, key: string, request: IncomingMessage, response: ServerResponse) {
@@ -379,6 +379,11 @@ function presignedBy(request: IncomingMessage, path: string, query: URLSearchPar
   }
   if (caller === HOST || request.method === 'GET' || request.method === 'HEAD') return caller;
   throw new Refusal(403, 'AccessDenied', 'Only presigned GETs are known here.');
+}
+
+/** A client that has read enough hangs up: its own affair, as it is for S3. */
+function unlessItsReaderLeft(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
 }
 
 /** The secret access key every function is given: nothing here is secret, but a link that was tampered with must fail. */
