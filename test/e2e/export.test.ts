@@ -108,7 +108,7 @@ describe('an export', () => {
     for (const [i, subject] of SUBJECTS.entries()) {
       const text = mails[i]?.[1].toString() ?? '';
       expect(text.endsWith(`\r\n\r\n${body(subject)}`)).toBe(true);
-      expect(text).not.toMatch(/bcc|hidden@/i);
+      expect(text).not.toMatch(/^bcc:|hidden@/im);
     }
     expect(JSON.parse(files.get('manifest.json')?.toString() ?? '')).toMatchObject({
       export: { by: admin.id },
