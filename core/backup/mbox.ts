@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
-import { type Archive, type ArchivedFile, written } from './archive.ts';
+import type { Archive, ArchivedFile } from './archive.ts';
 
 /** A mailbox in one file (RFC 4155, mboxrd): nothing of a mail is lost, for what was quoted can be told from what was not. */
 export class MboxArchive implements Archive {
@@ -11,10 +12,23 @@ export class MboxArchive implements Archive {
   }
 
   async add({ bytes, at }: ArchivedFile): Promise<void> {
-    await written(this.output, mboxEntry(bytes, at));
+    if (this.output.destroyed) throw new Error('the archive was closed');
+    if (this.output.write(mboxEntry(bytes, at))) return;
+    const stop = new AbortController();
+    const { signal } = stop;
+    const closed = once(this.output, 'close', { signal }).then(() => {
+      throw new Error('the archive was closed');
+    });
+    const room = once(this.output, 'drain', { signal });
+    try {
+      await Promise.race([room, closed]);
+    } finally {
+      for (const waiting of [room, closed]) waiting.catch(() => {});
+      stop.abort();
+    }
   }
 
-  async end(): Promise<void> {
+  end(): void {
     this.output.end();
   }
 }

@@ -152,7 +152,7 @@ async function fill(room: ExportRoom, tenant: TenantId, filling: Filling): Promi
   }
   const bytes = list.manifest(one, backup, volume);
   if (one.format === 'zip') await closeZip(archive, one, volume, { list, manifest: bytes });
-  await archive.end();
+  archive.end();
   return { list, next, manifest: bytes };
 }
 

@@ -1,7 +1,6 @@
 import type { Backup } from './backup.ts';
 import type { Export } from './export.ts';
 import type { TakenMail } from './export-mails-store.ts';
-import { Pieces } from './pieces.ts';
 
 /** A mail as the manifest of an export names it. */
 type ExportedMail = {
@@ -29,8 +28,8 @@ type ExportedMail = {
  */
 export class VolumeList {
   readonly counts = { mails: 0, missing: 0, damaged: 0, bytes: 0, files: 0, givenBytes: 0 };
-  private readonly lines = new Pieces();
-  private readonly sums = new Pieces();
+  private readonly lines: string[] = [];
+  private readonly sums: string[] = [];
   private readonly paths = new Set<string>();
 
   /** Notes a mail, and whether its bytes are given out, or were with another line; `files` are its places in a zip. */
@@ -48,7 +47,7 @@ export class VolumeList {
       ...(isAgain ? { again: true } : {}),
     };
     const { counts } = this;
-    this.lines.add(Buffer.from(`${counts.mails === 0 ? '' : ',\n'}${JSON.stringify(mail)}`));
+    this.lines.push(JSON.stringify(mail));
     counts.mails += 1;
     counts.bytes += line.bytes;
     counts.givenBytes += given.bytes;
@@ -64,7 +63,7 @@ export class VolumeList {
 
   addFile(path: string, sum: string): void {
     this.paths.add(path);
-    this.sums.add(Buffer.from(`${sum}  ${path}\n`));
+    this.sums.push(`${sum}  ${path}\n`);
   }
 
   /** What is in this volume, of whose mail, by whom, when, and in which scope; then its mails, a line each. */
@@ -81,11 +80,11 @@ export class VolumeList {
       undefined,
       1,
     );
-    return Buffer.concat([Buffer.from(`${head.slice(0, -2)},\n "mails": [\n`), ...this.lines, Buffer.from('\n ]\n}\n')]);
+    return Buffer.from(`${head.slice(0, -2)},\n "mails": [\n${this.lines.join(',\n')}\n ]\n}\n`);
   }
 
   /** Of all files that were added, in the form of `sha256sum`. */
   sumsFile(): Buffer {
-    return Buffer.concat([...this.sums]);
+    return Buffer.from(this.sums.join(''));
   }
 }

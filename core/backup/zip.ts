@@ -39,7 +39,7 @@ export class ZipArchive implements Archive {
     }
   }
 
-  async end(): Promise<void> {
+  end(): void {
     this.zip.end();
   }
 }
