@@ -12,8 +12,6 @@ import { auditOf, ends, findOffboarding, LostLease, readOffboarding, type StartR
 import type { OffboardingRoom } from './step.ts';
 import { isOurs, tellOfOurLock } from './steps-store.ts';
 
-type Room = OffboardingRoom;
-
 /**
  * Asks that nothing more be begun of an off-boarding: what its worker has in hand it ends first. Nothing is undone; asked again it changes
  * nothing. Throws `not-found`, `own-lock`, and `not-running` of one that is over or has stopped by itself.
@@ -52,7 +50,7 @@ const WHY_NOT: Record<Exclude<Offboarding['state'], 'running'>, string> = {
  * Ends an off-boarding that is to be cancelled: the step it stands at is noted as it is, whatever a worker that was killed has left of
  * it; a backup that runs is cancelled; what comes behind is not begun. Throws LostLease.
  */
-export async function endCancelled(room: Room, tenant: TenantId, run: Offboarding, by: string): Promise<void> {
+export async function endCancelled(room: OffboardingRoom, tenant: TenantId, run: Offboarding, by: string): Promise<void> {
   const at = room.clock().toISOString();
   const name = nextStep(run);
   const reached = name && { [name]: await asItStands(room, tenant, run, name, by) };
@@ -89,7 +87,7 @@ const isOver = ({ state }: Step) => state !== 'waiting' && state !== 'running';
 const ended = (step: Step, at: string): Step => (isOver(step) ? step : { ...step, state: 'cancelled', endedAt: at });
 
 /** The step as it is: what has taken place is done, though nobody has noted it. */
-async function asItStands(room: Room, tenant: TenantId, run: Offboarding, name: StepName, by: string): Promise<Step> {
+async function asItStands(room: OffboardingRoom, tenant: TenantId, run: Offboarding, name: StepName, by: string): Promise<Step> {
   const step = run.steps[name];
   const done: Step = { ...step, state: 'done', endedAt: room.clock().toISOString() };
   if (name === 'lock') return (await tellIfLocked(room, tenant, run)) ? done : step;
@@ -101,14 +99,14 @@ async function asItStands(room: Room, tenant: TenantId, run: Offboarding, name: 
   return { ...(backup.state === 'completed' ? done : step), counts: countsOf(backup.tally) };
 }
 
-async function tellIfLocked(room: Room, tenant: TenantId, run: Offboarding): Promise<boolean> {
+async function tellIfLocked(room: OffboardingRoom, tenant: TenantId, run: Offboarding): Promise<boolean> {
   const lock = lockOf(await room.table.get<Member>(memberKey(tenant, run.member)), room.clock());
   if (!lock || !isOurs(lock, run)) return false;
   await tellOfOurLock(room, tenant, run, lock);
   return true;
 }
 
-async function isDeactivated({ table }: Room, tenant: TenantId, { member, startedAt }: Offboarding): Promise<boolean> {
+async function isDeactivated({ table }: OffboardingRoom, tenant: TenantId, { member, startedAt }: Offboarding): Promise<boolean> {
   const { deactivatedAt } = (await table.get<Member>(memberKey(tenant, member))) ?? {};
   return deactivatedAt !== undefined && deactivatedAt >= startedAt;
 }
